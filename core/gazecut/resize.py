@@ -51,3 +51,35 @@ def axis_weights(cells: int, pixels: int) -> np.ndarray:
     weights[np.arange(pixels), low] = 1 - (centre - low)
     weights[np.arange(pixels), np.minimum(low + 1, cells - 1)] += centre - low
     return weights
+
+
+def area_average(maps: Array, size: tuple[int, int]) -> Array:
+    """Maps at a smaller size: each cell is the mean of every pixel that it touches.
+
+    The bins are those of `torch.nn.functional.adaptive_avg_pool2d`: cell i of n covers pixels floor(i * H / n) to
+    ceil((i + 1) * H / n), so neighbouring cells share a pixel where H is no multiple of n.
+
+    Args:
+        maps: (..., H, W), for example masks (T, H, W).
+        size: (h, w) wanted, at most (H, W).
+
+    Returns:
+        (..., h, w) of the same kind and on the same device; float64 stays, else float32.
+
+    Raises:
+        ShapeError: The size has no cells.
+    """
+    values = floating(maps)
+    if values.ndim < 2 or min(*values.shape[-2:], *size) < 1:
+        raise ShapeError(f"cannot average maps of shape {tuple(values.shape)} to {tuple(size)}; wanted (..., H, W) and (h, w), each at least 1.")
+    rows, columns = (like(_bin_weights(int(pixels), int(cells)), values) for pixels, cells in zip(values.shape[-2:], size, strict=True))
+    return rows @ values @ columns.T
+
+
+def _bin_weights(pixels: int, cells: int) -> np.ndarray:
+    """(cells, pixels) float64: the share of each pixel in each cell's mean."""
+    weights = np.zeros((cells, pixels))
+    for cell in range(cells):
+        low, high = cell * pixels // cells, -(-(cell + 1) * pixels // cells)
+        weights[cell, low:high] = 1 / (high - low)
+    return weights

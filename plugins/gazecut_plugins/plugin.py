@@ -1,0 +1,60 @@
+"""The light built-ins: frame samplers, point selectors, tracklet scorers, exporters."""
+
+from __future__ import annotations
+
+from gazecut.components import ComponentSpec, Register, hookimpl
+
+
+@hookimpl
+def register_sampler(register: Register) -> None:
+    """Declare samplers."""
+    register(
+        ComponentSpec(
+            name="uniform",
+            summary="frames at even distances, first and last included",
+            target="gazecut_plugins.uniform:UniformSampler",
+            config="gazecut_plugins.config:UniformOptions",
+        )
+    )
+
+
+@hookimpl
+def register_selector(register: Register) -> None:
+    """Declare point selectors."""
+    register(
+        ComponentSpec(
+            name="threshold",
+            summary="every cell above a threshold (DecAF)",
+            target="gazecut_plugins.threshold:ThresholdSelector",
+            config="gazecut_plugins.config:ThresholdOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="argmax",
+            summary="the highest cell of each frame (SteerSeg)",
+            target="gazecut_plugins.argmax:ArgmaxSelector",
+            config="gazecut_plugins.config:ArgmaxOptions",
+        )
+    )
+
+
+@hookimpl
+def register_scorer(register: Register) -> None:
+    """Declare tracklet scorers."""
+    register(
+        ComponentSpec(
+            name="attention-consistency",
+            summary="agreement with the fused attention over the whole clip (DecAF)",
+            target="gazecut_plugins.attention_consistency:AttentionConsistencyScorer",
+            config="gazecut_plugins.config:AttentionConsistencyOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="object-score",
+            summary="the prompt's attention and the segmenter's own trust",
+            target="gazecut_plugins.object_score:ObjectScoreScorer",
+            config="gazecut_plugins.config:ObjectScoreOptions",
+        )
+    )
