@@ -1,0 +1,179 @@
+"""A recipe put to work: components built when first needed, sessions on clips, results."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from gazecut.clip import Source
+from gazecut.components import Kind
+from gazecut.errors import DeviceError
+from gazecut.interview import Progress
+from gazecut.plugins import discover
+from gazecut.protocols import (
+    Attribution,
+    Exporter,
+    FusionStrategy,
+    MLLMBackend,
+    PointSelector,
+    Provenance,
+    Runtime,
+    Sampler,
+    Segmenter,
+    TrackletScorer,
+)
+from gazecut.recipe import Recipe, Stage, load_recipe
+from gazecut.registry import Registry
+from gazecut.result import Result
+from gazecut.session import ClipSession
+from gazecut.values import Query
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+_Component = TypeVar("_Component")
+
+
+class Pipeline:
+    """Segments clips by a recipe. Nothing heavy is loaded before it is needed."""
+
+    def __init__(self, recipe: Recipe, registry: Registry, runtime: Runtime, progress: Progress | None = None) -> None:
+        """Take a checked recipe.
+
+        Args:
+            recipe: The recipe, overrides applied.
+            registry: Where its components are found.
+            runtime: Device and seed.
+            progress: Called with the stage's name, steps done and steps in all, from the thread that runs.
+
+        Raises:
+            DeviceError: The device's name is none that any component could know.
+        """
+        if not _DEVICE.fullmatch(runtime.device):
+            raise DeviceError(f'no device is called "{runtime.device}"; allowed: auto, cpu, cuda, cuda:0, cuda:1, ..., mps.')
+        self.recipe = recipe
+        self.registry = registry
+        self.runtime = runtime
+        self.progress: Progress = progress or (lambda stage, done, total: None)
+
+    @classmethod
+    def from_recipe(
+        cls,
+        recipe: str | Mapping[str, Any],
+        *,
+        overrides: Mapping[str, Any] | Sequence[str] = (),
+        device: str = "auto",
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Pipeline:
+        """A pipeline from a built-in recipe, a file or a mapping.
+
+        Args:
+            recipe: Name of a built-in recipe, path of a YAML file, or its content.
+            overrides: {"stage.option": value}, or texts "stage.option=value" as on the command line.
+            device: "auto" (the fastest present), "cpu", "cuda", "cuda:N" or "mps".
+            seed: Seed of whatever components draw at random.
+            progress: Called with the stage's name, steps done and steps in all.
+
+        Raises:
+            RecipeError: The recipe has problems; all of them are named at once.
+            DeviceError: The device's name is unknown.
+        """
+        registry = discover()
+        return cls(load_recipe(recipe, overrides, registry), registry, Runtime(device, seed), progress)
+
+    def open(self, source: Source) -> ClipSession:
+        """A session on one clip: many expressions, one prefill. Close it, or use it in a `with` block.
+
+        Raises:
+            ClipError: The source cannot be read.
+        """
+        return ClipSession(self, source)
+
+    def segment(self, source: Source, expression: str) -> Result:
+        """Masks of what an expression names.
+
+        Args:
+            source: Video file, folder of images, or array (T, H, W, 3) uint8 RGB.
+            expression: What to segment.
+
+        Raises:
+            RequestError: The clip, the expression, the weights or the device cannot be used.
+            GazecutError: A component failed while it ran.
+        """
+        with self.open(source) as session:
+            return session.segment(expression)
+
+    def segment_maps(self, source: Source, maps: np.ndarray, frame_indices: np.ndarray) -> Result:
+        """Masks from given heat maps: selector, key-frame loop, segmenter. No MLLM is loaded.
+
+        Args:
+            source: Video file, folder of images, or array (T, H, W, 3) uint8 RGB.
+            maps: (Ts, h, w) in [0, 1], one per sampled frame.
+            frame_indices: (Ts,) integer, strictly ascending, where in the clip the maps belong.
+
+        Raises:
+            ShapeError: Maps or indices do not fit each other, the clip or their range.
+        """
+        with self.open(source) as session:
+            return session.segment_maps(maps, frame_indices)
+
+    def plan(self) -> list[Query]:
+        """The questions of one expression: one object query, changed by the fusion strategies from last to first."""
+        queries: Sequence[Query] = [Query("object", getattr(self.recipe.mllm.options, "view", "video"), "object")]
+        for strategy in reversed(self.fusion):
+            queries = strategy.plan(queries)
+        return list(queries)
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Chooses the frames that the MLLM sees."""
+        return cast(Sampler, self._build("sampler", self.recipe.sampler))
+
+    @cached_property
+    def mllm(self) -> MLLMBackend:
+        """The multimodal LLM."""
+        return cast(MLLMBackend, self._build("mllm", self.recipe.mllm))
+
+    @cached_property
+    def attribution(self) -> Attribution:
+        """Turns attention into scores."""
+        return cast(Attribution, self._build("attribution", self.recipe.attribution))
+
+    @cached_property
+    def fusion(self) -> tuple[FusionStrategy, ...]:
+        """The chain of fusion strategies, in recipe order."""
+        return tuple(cast(FusionStrategy, self._build("fusion", stage)) for stage in self.recipe.fusion)
+
+    @cached_property
+    def selector(self) -> PointSelector:
+        """Chooses points on fused maps."""
+        return cast(PointSelector, self._build("selector", self.recipe.selector))
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """Turns points into masks and follows them."""
+        return cast(Segmenter, self._build("segmenter", self.recipe.segmenter))
+
+    @cached_property
+    def scorer(self) -> TrackletScorer:
+        """Judges tracklets."""
+        return cast(TrackletScorer, self._build("scorer", self.recipe.scorer))
+
+    @cached_property
+    def exporters(self) -> tuple[Exporter, ...]:
+        """What `Result.save` writes."""
+        return tuple(cast(Exporter, self._build("exporter", stage)) for stage in self.recipe.exporters)
+
+    def built(self) -> dict[str, MLLMBackend | Segmenter]:
+        """The heavy components that were needed so far, by kind."""
+        return {kind: self.__dict__[kind] for kind in ("mllm", "segmenter") if kind in self.__dict__}
+
+    def provenance(self) -> dict[str, Provenance]:
+        """Device, dtype and weights of the heavy components that were needed so far, by kind."""
+        return {kind: component.describe() for kind, component in self.built().items()}
+
+    def _build(self, kind: Kind, stage: Stage) -> object:
+        return self.registry.build(kind, stage.use, stage.options, self.runtime)

@@ -1,0 +1,136 @@
+"""What segmenting one expression gives: masks, and the evidence for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gazecut.interview import AnswerRecord
+from gazecut.output import write_output
+from gazecut.protocols import Clip, Exporter
+from gazecut.values import MaskTrack, Points, Tracklet
+
+
+@dataclass(frozen=True)
+class FoundObject:
+    """One kept object.
+
+    Attributes:
+        id: From 1, in the order that the loop found them; its value in palette masks.
+        score: Its tracklet's score.
+        track: Its masks on every frame of the clip.
+    """
+
+    id: int
+    score: float
+    track: MaskTrack
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedTracklet:
+    """A candidate left at the end of the key-frame loop, with what the scorer said of it.
+
+    Attributes:
+        tracklet: The candidate.
+        score: The scorer's score.
+        kept: Whether it is part of the result.
+        consistency: Its agreement with the attention; None for scorers without.
+    """
+
+    tracklet: Tracklet
+    score: float
+    kept: bool
+    consistency: float | None
+
+    @property
+    def prompt_frame(self) -> int:
+        """Index into the sampled frames of the frame that prompted it."""
+        return self.tracklet.prompt_frame
+
+    @property
+    def prompt_xy(self) -> np.ndarray:
+        """Its points on that frame, (n, 2) fractions of width and height."""
+        return self.tracklet.prompt_xy
+
+    @property
+    def object_score(self) -> float:
+        """V_p + predicted IoU, in [0, 2]."""
+        return self.tracklet.object_score
+
+    @property
+    def masks(self) -> np.ndarray:
+        """Its masks on the sampled frames, (Ts, H, W) bool."""
+        return self.tracklet.masks
+
+
+@dataclass(frozen=True, eq=False)
+class ResultMaps:
+    """Heat maps on the sampled frames.
+
+    Attributes:
+        fused: (Ts, h, w) float32 in [0, 1].
+        video: (Ts, h', w') float32 in [0, 1], the video view alone; None where it was not asked.
+        frame: (Ts, h'', w'') float32 in [0, 1], the frame view alone; None where it was not asked.
+    """
+
+    fused: np.ndarray
+    video: np.ndarray | None = None
+    frame: np.ndarray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Masks of one expression on one clip.
+
+    Attributes:
+        expression: As the user typed it; empty for `segment_maps`.
+        clip: The clip.
+        frame_indices: (Ts,) int64, the sampled frames.
+        heatmaps: Where the model looked.
+        points: What prompted the segmenter.
+        tracklets: Every candidate left at the end of the loop.
+        objects: The kept ones over the whole clip.
+        answers: Everything asked, with the answers.
+        category: The category chosen over all object answers; None where none was asked for.
+        manifest: What is needed to repeat the run; what was measured stands under "measured".
+        exporters: What `save` writes.
+    """
+
+    expression: str
+    clip: Clip
+    frame_indices: np.ndarray
+    heatmaps: ResultMaps
+    points: Points
+    tracklets: tuple[JudgedTracklet, ...]
+    objects: tuple[FoundObject, ...]
+    answers: tuple[AnswerRecord, ...]
+    category: str | None
+    manifest: Mapping[str, Any]
+    exporters: Sequence[Exporter] = ()
+
+    def mask(self, frame: int) -> np.ndarray:
+        """Union of all kept objects on one frame, (H, W) bool."""
+        union = np.zeros(self.clip.size, bool)
+        for found in self.objects:
+            union |= found.track.mask(frame)
+        return union
+
+    @property
+    def masks(self) -> np.ndarray:
+        """Union of all kept objects, (T, H, W) bool; decodes the whole clip, so take `mask` for a long one."""
+        return np.stack([self.mask(frame) for frame in range(self.clip.length)])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write everything that the recipe's exporters write; all of it or nothing.
+
+        Returns:
+            The folder.
+
+        Raises:
+            OutputError: The folder cannot be written.
+        """
+        return write_output(self, folder, self.exporters)

@@ -1,0 +1,218 @@
+"""One clip, many expressions: what is expensive happens once, each stage hands its value to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from gazecut.arrays import floating, namespace, unit_range
+from gazecut.clip import Source, open_clip
+from gazecut.errors import ShapeError
+from gazecut.interview import Inquiry, Interview
+from gazecut.manifest import Stopwatch, describe_clip, describe_inquiry, describe_provenance, describe_tracklets, measured
+from gazecut.prompts import prompt_set, sentence
+from gazecut.protocols import SegmenterSession
+from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
+from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept
+from gazecut.values import Answer, Frames, HeatMaps, Judgement, MapSet, Points, Query, QueryMaps, Tracklets
+from gazecut.values.check import check_shape
+
+if TYPE_CHECKING:
+    from gazecut.pipeline import Pipeline
+
+
+class ClipSession:
+    """A pipeline's session on one clip; frames, MLLM sessions and the segmenter's session open when first needed."""
+
+    def __init__(self, pipeline: Pipeline, source: Source) -> None:
+        """Open the clip; nothing is decoded yet beyond what its length needs."""
+        self._pipeline = pipeline
+        self._stopwatch = Stopwatch()
+        self.clip = open_clip(source)
+
+    @cached_property
+    def frames(self) -> Frames:
+        """The sampled frames."""
+        with self._stopwatch.stage("sample"):
+            indices = self._pipeline.sampler.sample(self.clip)
+            images = np.stack(list(self.clip.frames(indices.tolist())))
+            return Frames(images, indices, self.clip.fps)
+
+    def segment(self, expression: str) -> Result:
+        """Masks of what an expression names.
+
+        Raises:
+            PromptError: The expression is empty.
+        """
+        return self.segment_many([expression])[0]
+
+    def segment_many(self, expressions: Sequence[str]) -> list[Result]:
+        """Masks of several expressions, in their order; questions of all of them are asked together.
+
+        Raises:
+            PromptError: An expression is empty.
+        """
+        for expression in expressions:
+            sentence(expression)
+        inquiries = self._ask(expressions)
+        results = []
+        for number, (expression, inquiry) in enumerate(zip(expressions, inquiries, strict=True), start=1):
+            maps = self._fuse(self._attribute(inquiry))
+            fused = self._aligned(maps.fused, len(self.frames))
+            results.append(self._segment_fused(expression, maps, fused, self.frames.indices, inquiry, len(expressions)))
+            self._pipeline.progress("expressions", number, len(expressions))
+        return results
+
+    def segment_maps(self, maps: np.ndarray, frame_indices: np.ndarray) -> Result:
+        """Masks from given maps (Ts, h, w) in [0, 1] at `frame_indices` (Ts,); no MLLM is loaded.
+
+        Raises:
+            ShapeError: Maps or indices do not fit each other, the clip or their range.
+        """
+        values, indices = np.asarray(maps, np.float32), np.asarray(frame_indices, np.int64)
+        check_shape("maps", values, ("T", "h", "w"))
+        check_shape("frame_indices", indices, (len(values),))
+        if not len(values) or not (values.min() >= 0 and values.max() <= 1):
+            raise ShapeError("the maps must be one or more, with finite values in [0, 1]; bring them there by min-max first.")
+        if (np.diff(indices) <= 0).any() or indices[0] < 0 or indices[-1] >= self.clip.length:
+            raise ShapeError(f"frame_indices must ascend strictly within 0 to {self.clip.length - 1}; got {indices.tolist()}.")
+        given = HeatMaps(values)
+        return self._segment_fused("", MapSet((QueryMaps(Query("object", "given", "object"), given),)), given, indices, None, 1)
+
+    def close(self) -> None:
+        """Free what the MLLM and the segmenter hold for this clip; a second call does nothing."""
+        for name in ("_interview", "_segmenter"):
+            session = self.__dict__.pop(name, None)
+            if session is not None:
+                session.close()
+
+    def __enter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it."""
+        self.close()
+
+    @cached_property
+    def _interview(self) -> Interview:
+        pipeline = self._pipeline
+        return Interview(pipeline.mllm, self.frames, prompt_set(pipeline.recipe.prompts), pipeline.attribution.spec)
+
+    @cached_property
+    def _segmenter(self) -> SegmenterSession:
+        return self._pipeline.segmenter.open(self.clip)
+
+    def _ask(self, expressions: Sequence[str]) -> list[Inquiry]:
+        queries = self._pipeline.plan()
+        views = dict.fromkeys(query.view for query in queries)
+        frames = self.frames
+        with self._stopwatch.stage("load"):
+            interview = self._interview
+        for number, view in enumerate(views):
+            self._pipeline.progress("look", number, len(views))
+            with self._stopwatch.stage(f"look ({view}, {len(frames)} frames)"):
+                interview.open([view])
+        self._pipeline.progress("look", len(views), len(views))
+        self._pipeline.progress("ask", 0, 1)
+        with self._stopwatch.stage("ask"):
+            inquiries = interview.ask(expressions, queries)
+        self._pipeline.progress("ask", 1, 1)
+        return inquiries
+
+    def _attribute(self, inquiry: Inquiry) -> MapSet:
+        """Raw maps of every planned query."""
+        with self._stopwatch.stage("attribute"):
+            entries = []
+            for number, (query, answer) in enumerate(inquiry.answers.items(), start=1):
+                entries.append(QueryMaps(query, self._maps(query, answer)))
+                self._pipeline.progress("attribute", number, len(inquiry.answers))
+            return MapSet(tuple(entries))
+
+    def _maps(self, query: Query, answer: Answer) -> HeatMaps:
+        layout = self._interview.layout(query.view)
+        scores = [self._pipeline.attribution.scores(trace) for trace in answer.traces]
+        return HeatMaps(layout.fold(namespace(*scores).concat(scores)), layout.frames_per_slot)
+
+    def _fuse(self, maps: MapSet) -> MapSet:
+        with self._stopwatch.stage("fuse"):
+            for strategy in self._pipeline.fusion:
+                maps = strategy.fuse(maps)
+            return maps
+
+    def _aligned(self, maps: HeatMaps, frames: int) -> HeatMaps:
+        """Maps in [0, 1], one per sampled frame, as float32 in host memory."""
+        values = HeatMaps(unit_range(floating(maps.values)), maps.frames_per_slot).per_frame(frames).numpy()
+        return HeatMaps(values.astype(np.float32))
+
+    def _segment_fused(
+        self, expression: str, maps: MapSet, fused: HeatMaps, indices: np.ndarray, inquiry: Inquiry | None, expressions: int
+    ) -> Result:
+        """Points, tracklets, kept tracks: everything after the maps."""
+        with self._stopwatch.stage("select"):
+            key = KeyFrames(indices, fused, self._pipeline.selector.select(fused))
+        tracklets, judgement = self._find(key, maps)
+        judged = _judged(tracklets, judgement)
+        kept = [one for one in judged if one.kept]
+        with self._stopwatch.stage("segment the clip"):
+            tracks = follow_kept(self._segmenter, [one.tracklet for one in kept], key, self.clip.length) if kept else ()
+        objects = tuple(FoundObject(number, one.score, track) for number, (one, track) in enumerate(zip(kept, tracks, strict=True), start=1))
+        view = partial(self._view_maps, maps, len(indices))
+        return Result(
+            expression=expression,
+            clip=self.clip,
+            frame_indices=indices,
+            heatmaps=ResultMaps(fused.numpy(), video=view("video"), frame=view("frame")),
+            points=key.points,
+            tracklets=judged,
+            objects=objects,
+            answers=tuple(inquiry.records) if inquiry else (),
+            category=inquiry.category if inquiry else None,
+            manifest=self._manifest(expression, indices, key.points, judged, inquiry, expressions),
+            exporters=self._pipeline.exporters,
+        )
+
+    def _find(self, key: KeyFrames, maps: MapSet) -> tuple[Tracklets, Judgement]:
+        with self._stopwatch.stage("find tracklets"):
+            total = len(key.indices)
+            suppress_above = self._pipeline.recipe.tracklets.suppress_above
+            if len(key.points):
+                tracklets = find_tracklets(self._segmenter, key, suppress_above, lambda done: self._pipeline.progress("find", done, total))
+            else:
+                tracklets = Tracklets()
+            return tracklets, self._pipeline.scorer.judge(tracklets, maps, key.heat)
+
+    def _view_maps(self, maps: MapSet, frames: int, name: str) -> np.ndarray | None:
+        found = maps.view(name)
+        return None if found is None else self._aligned(found, frames).numpy()
+
+    def _manifest(
+        self, expression: str, indices: np.ndarray, points: Points, judged: tuple[JudgedTracklet, ...], inquiry: Inquiry | None, expressions: int
+    ) -> dict[str, Any]:
+        pipeline = self._pipeline
+        peaks = {kind: component.peak_memory() for kind, component in pipeline.built().items()}
+        return {
+            "expression": expression,
+            "clip": describe_clip(self.clip),
+            "frame_indices": indices.tolist(),
+            **describe_inquiry(inquiry),
+            "points": len(points),
+            "tracklets": describe_tracklets(judged),
+            "recipe": pipeline.recipe.filled(),
+            "components": pipeline.recipe.components(pipeline.registry),
+            "weights": describe_provenance(pipeline.provenance()),
+            "seed": pipeline.runtime.seed,
+            "measured": measured(self._stopwatch, expressions, peaks),
+        }
+
+
+def _judged(tracklets: Tracklets, judgement: Judgement) -> tuple[JudgedTracklet, ...]:
+    consistency = [None] * len(tracklets) if judgement.consistency is None else judgement.consistency.tolist()
+    return tuple(
+        JudgedTracklet(tracklet, float(score), bool(kept), agreement)
+        for tracklet, score, kept, agreement in zip(tracklets, judgement.scores, judgement.kept, consistency, strict=True)
+    )
