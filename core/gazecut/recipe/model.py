@@ -1,0 +1,107 @@
+"""A checked recipe: every stage named, every option filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, Field
+
+from gazecut.components import Kind
+from gazecut.options import Options
+from gazecut.recipe.stages import LISTS, SINGLE
+from gazecut.recipe.tree import FLOAT, FLOAT_TAG
+
+VERSION = 1
+
+
+class TrackletOptions(Options):
+    """Options of the tracklet loop, which every recipe shares."""
+
+    suppress_above: float = Field(default=0.7, ge=0, le=1)
+    """IoU above which the candidate with the lower object score is dropped (DecAF, section 3.3)."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One component of a recipe.
+
+    Attributes:
+        kind: Its kind.
+        use: Its name.
+        options: All its options, an instance of its config class.
+    """
+
+    kind: Kind
+    use: str
+    options: BaseModel
+
+    def filled(self) -> dict[str, Any]:
+        """The block as a recipe writes it, defaults filled in; plain data."""
+        return {"use": self.use, **self.options.model_dump(mode="json")}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to run; checked, and complete.
+
+    Attributes:
+        name: Built-in name, stem of its file, or "recipe" for one given as data.
+        about: What it is, for people.
+        sampler: Chooses the frames that the MLLM sees.
+        mllm: The multimodal LLM.
+        prompts: Name of the prompt set.
+        attribution: Turns attention into scores.
+        fusion: The strategies; `fuse` in this order, `plan` in the reverse.
+        selector: Chooses points.
+        segmenter: Turns points into masks.
+        scorer: Judges tracklets.
+        tracklets: Options of the tracklet loop.
+        exporters: What is written, in this order.
+    """
+
+    name: str
+    about: str
+    sampler: Stage
+    mllm: Stage
+    prompts: str
+    attribution: Stage
+    fusion: tuple[Stage, ...]
+    selector: Stage
+    segmenter: Stage
+    scorer: Stage
+    tracklets: TrackletOptions
+    exporters: tuple[Stage, ...]
+
+    @property
+    def view(self) -> str:
+        """The view that the first object query asks, before fusion opens others."""
+        return str(getattr(self.mllm.options, "view", "video"))
+
+    def stages(self) -> Iterator[Stage]:
+        """Every component, in the order in which data passes through them."""
+        yield from (self.sampler, self.mllm, self.attribution, *self.fusion, self.selector, self.segmenter, self.scorer, *self.exporters)
+
+    def filled(self) -> dict[str, Any]:
+        """The recipe as plain data with every default filled in; loads to an equal recipe."""
+        head = {"version": VERSION, "about": self.about}
+        blocks: dict[str, Any] = {kind: getattr(self, kind).filled() for kind in SINGLE}
+        blocks |= {stage: [block.filled() for block in getattr(self, stage)] for stage in LISTS}
+        blocks |= {"prompts": self.prompts, "tracklets": self.tracklets.model_dump(mode="json")}
+        return head | {key: blocks[key] for key in ORDER}
+
+    def to_yaml(self) -> str:
+        """`filled` as YAML text."""
+        return yaml.dump(self.filled(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+
+
+ORDER = ("sampler", "mllm", "prompts", "attribution", "fusion", "selector", "segmenter", "scorer", "tracklets", "exporters")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that any reader could take for a number, those of YAML 1.2 included."""
+
+
+_Dumper.add_implicit_resolver(FLOAT_TAG, FLOAT, list("-+.0123456789"))

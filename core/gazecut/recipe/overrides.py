@@ -1,0 +1,97 @@
+"""`--set stage.option=value`: single values put over a recipe before it is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gazecut.recipe.problems import Place, Problems
+from gazecut.recipe.sources import as_block, component_name, merge, merge_block
+from gazecut.recipe.stages import KEYS, LISTS
+from gazecut.recipe.tree import Entry, Node, Scalar, parse, plant
+from gazecut.suggest import did_you_mean
+
+COMMAND_LINE = "--set"
+PYTHON = "overrides"
+SETTABLE = tuple(key for key in KEYS if key not in ("version", "extends"))
+
+
+def override(tree: Node, overrides: Mapping[str, object] | Sequence[str], problems: Problems) -> Node:
+    """A recipe's tree with overrides put over it, one after the other.
+
+    Args:
+        tree: The recipe, a mapping.
+        overrides: Values by path, or texts "path=value" whose value is YAML.
+        problems: Where to put what is wrong with them.
+    """
+    for path, value in _assignments(overrides, problems):
+        tree = _put(tree, path, value, problems)
+    return tree
+
+
+def _assignments(overrides: Mapping[str, object] | Sequence[str], problems: Problems) -> list[tuple[str, Node]]:
+    if isinstance(overrides, Mapping):
+        return [(path, plant(value, Place(PYTHON))) for path, value in overrides.items()]
+    found = []
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            problems.add(Place(COMMAND_LINE), text, 'wanted "stage.option=value", for example selector.threshold=0.7')
+            continue
+        node = _value(value, path, problems)
+        if node is not None:
+            found.append((path.strip(), node))
+    return found
+
+
+def _value(text: str, path: str, problems: Problems) -> Node | None:
+    """The value as YAML, with the command line as its place."""
+    local = Problems(COMMAND_LINE)
+    node = parse(text, COMMAND_LINE, local)
+    for item in local.items:
+        problems.add(Place(COMMAND_LINE), path, item.message)
+    if local.items:
+        return None
+    return _moved(node, Place(COMMAND_LINE)) if node is not None else Node(None, Place(COMMAND_LINE))
+
+
+def _moved(node: Node, place: Place) -> Node:
+    if isinstance(node.value, dict):
+        return Node({key: Entry(place, _moved(entry.node, place)) for key, entry in node.value.items()}, place)
+    value: Scalar | list[Node] = [_moved(item, place) for item in node.value] if isinstance(node.value, list) else node.value
+    return Node(value, place)
+
+
+def _put(tree: Node, path: str, value: Node, problems: Problems) -> Node:
+    stage, *rest = path.split(".")
+    if stage not in SETTABLE:
+        problems.add(value.place, path, f'no stage is called "{stage}"; there are: {", ".join(SETTABLE)}{did_you_mean(stage, SETTABLE)}')
+        return tree
+    if stage in LISTS and rest:
+        return _put_in_list(tree, path, value, problems)
+    return merge(tree, Node({stage: Entry(value.place, _nested(rest, value))}, tree.place))
+
+
+def _put_in_list(tree: Node, path: str, value: Node, problems: Problems) -> Node:
+    """One option of one entry, `fusion.contrastive.sigma`; component names may have dots themselves."""
+    stage, _, rest = path.partition(".")
+    entry = tree.value.get(stage) if isinstance(tree.value, dict) else None
+    items = entry.node.value if entry is not None and isinstance(entry.node.value, list) else []
+    names = [component_name(item) or "" for item in items]
+    name = max((name for name in names if f"{rest}.".startswith(f"{name}.")), key=len, default=rest.split(".")[0])
+    option = rest[len(name) + 1 :]
+    if names.count(name) != 1:
+        what = f'has "{name}" {names.count(name)} times' if name in names else f'has no entry "{name}"'
+        problems.add(value.place, path, f"{stage} {what}; its entries: {', '.join(names) or 'none'}{did_you_mean(name, names)}")
+        return tree
+    if not option:
+        problems.add(value.place, path, f'found an entry without an option; wanted "{stage}.{name}.option=value", or the list whole')
+        return tree
+    at = names.index(name)
+    changed = [*items[:at], merge_block(as_block(items[at]), _nested(option.split("."), value)), *items[at + 1 :]]
+    return merge(tree, Node({stage: Entry(value.place, Node(changed, value.place))}, tree.place))
+
+
+def _nested(keys: Sequence[str], value: Node) -> Node:
+    for key in reversed(keys):
+        value = Node({key: Entry(value.place, value)}, value.place)
+    return value

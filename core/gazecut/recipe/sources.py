@@ -1,0 +1,161 @@
+"""Where recipes come from: the built-in ones, files, mappings; and how one builds on another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from gazecut.errors import RecipeError
+from gazecut.recipe.problems import Place, Problems
+from gazecut.recipe.stages import SINGLE
+from gazecut.recipe.tree import Entry, Node, parse, plain, plant
+from gazecut.suggest import did_you_mean
+
+SUFFIXES = (".yaml", ".yml")
+_FOLDER = "recipes"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One recipe as it was written.
+
+    Attributes:
+        name: Built-in name or stem of the file.
+        title: What messages call it: built-in name or path.
+        text: The YAML.
+        path: Its file, or None for one that is built in or given as data.
+    """
+
+    name: str
+    title: str
+    text: str
+    path: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """The same for the same recipe, however its path is written."""
+        return str(self.path.resolve()) if self.path else self.title
+
+
+def builtin_recipes() -> tuple[str, ...]:
+    """Names of the recipes that ship with Gazecut."""
+    folder = resources.files("gazecut").joinpath(_FOLDER)
+    return tuple(sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")))
+
+
+def about(name: str) -> str:
+    """The `about` of a built-in recipe, in one line."""
+    tree = parse(find_source(name).text, name, Problems(name))
+    entry = tree.value.get("about") if tree is not None and isinstance(tree.value, dict) else None
+    return " ".join(str(plain(entry.node)).split()) if entry else ""
+
+
+def find_source(name: str | Path, folder: Path | None = None) -> Source:
+    """A recipe by built-in name or by file.
+
+    Args:
+        name: A built-in name, or a path.
+        folder: What relative paths are relative to; the working directory by default.
+
+    Raises:
+        RecipeError: Neither a built-in recipe nor a readable file has that name.
+    """
+    builtin = builtin_recipes()
+    if str(name) in builtin:
+        text = resources.files("gazecut").joinpath(_FOLDER, f"{name}.yaml").read_text(encoding="utf-8")
+        return Source(str(name), str(name), text)
+    path = (folder or Path()) / name
+    if not path.is_file():
+        looks_like_file = path.suffix in SUFFIXES or len(Path(name).parts) > 1
+        what = f"there is no recipe file {path}" if looks_like_file else f'no recipe is called "{name}", and no file either'
+        raise RecipeError(f"{what}; built in: {', '.join(builtin)}{did_you_mean(str(name), builtin)}\nMore about each: gazecut recipes")
+    try:
+        return Source(path.stem, str(path), path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the recipe file {path} cannot be read: {error}. Wanted a text file in UTF-8.") from error
+
+
+def read(source: Source, problems: Problems) -> Node:
+    """The tree of a recipe on top of everything that it extends, without its `extends`."""
+    return _extended(_tree(source, problems), source, (), problems)
+
+
+def read_mapping(recipe: Mapping[str, object], title: str, problems: Problems) -> Node:
+    """The same for a recipe given as data; files that it extends are relative to the working directory."""
+    return _extended(plant(dict(recipe), Place(title)), Source(title, title, ""), (), problems)
+
+
+def merge(parent: Node, child: Node) -> Node:
+    """A child recipe over its parent.
+
+    A stage with another `use` replaces the parent's whole; otherwise options merge, mappings within mappings. Lists (`fusion`,
+    `exporters`) replace.
+    """
+    if not isinstance(parent.value, dict) or not isinstance(child.value, dict):
+        return child
+    entries = dict(parent.value)
+    for key, entry in child.value.items():
+        node = as_block(entry.node) if key in SINGLE else entry.node
+        entries[key] = Entry(entry.key_place, merge_block(entries[key].node, node) if key in entries else node)
+    return Node(entries, child.place)
+
+
+def merge_block(parent: Node, child: Node) -> Node:
+    """One component's block over its parent's: another `use` replaces it whole, otherwise options merge."""
+    use = component_name(child)
+    return child if use is not None and use != component_name(parent) else _merged(parent, child)
+
+
+def _merged(parent: Node, child: Node) -> Node:
+    if not isinstance(parent.value, dict) or not isinstance(child.value, dict):
+        return child
+    entries = dict(parent.value)
+    for key, entry in child.value.items():
+        entries[key] = Entry(entry.key_place, _merged(entries[key].node, entry.node) if key in entries else entry.node)
+    return Node(entries, child.place)
+
+
+def as_block(node: Node) -> Node:
+    """A component that is a bare name, `selector: argmax`, as the block that it stands for."""
+    return Node({"use": Entry(node.place, node)}, node.place) if isinstance(node.value, str) else node
+
+
+def component_name(node: Node) -> str | None:
+    """What a stage's block uses, or None where it does not say."""
+    if isinstance(node.value, str):
+        return node.value
+    entry = node.value.get("use") if isinstance(node.value, dict) else None
+    return entry.node.value if entry is not None and isinstance(entry.node.value, str) else None
+
+
+def _extended(tree: Node, source: Source, above: tuple[Source, ...], problems: Problems) -> Node:
+    if not isinstance(tree.value, dict) or "extends" not in tree.value:
+        return tree
+    entries = dict(tree.value)
+    name = entries.pop("extends").node
+    child, line = Node(entries, tree.place), (*above, source)
+    if not isinstance(name.value, str):
+        problems.add(name.place, "extends", f"found {plain(name)!r}; wanted one built-in recipe, or one file relative to this one")
+        return child
+    try:
+        parent = find_source(name.value, source.path.parent if source.path else None)
+    except RecipeError as error:
+        problems.add(name.place, "extends", str(error).splitlines()[0])
+        return child
+    if parent.identity in [each.identity for each in line]:
+        problems.add(name.place, "extends", f"goes round in a circle: {' -> '.join(each.title for each in (*line, parent))}")
+        return child
+    return merge(_extended(_tree(parent, problems), parent, line, problems), child)
+
+
+def _tree(source: Source, problems: Problems) -> Node:
+    before = len(problems.items)
+    tree = parse(source.text, source.title, problems)
+    if tree is not None and isinstance(tree.value, dict):
+        return tree
+    if len(problems.items) == before:
+        found = "nothing" if tree is None else type(plain(tree)).__name__
+        problems.add(tree.place if tree else Place(source.title, 1, 1), "", f'found {found}; wanted "version: 1" and one block per stage')
+    return Node({}, Place(source.title, 1, 1))
