@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TypedDict
 
 import numpy as np
@@ -23,7 +24,10 @@ def encode(mask: np.ndarray) -> Rle:
 
 def decode(code: Rle) -> np.ndarray:
     """The mask (H, W) bool of a code."""
-    return np.asarray(coco.decode(code), dtype=bool)
+    with warnings.catch_warnings():
+        # pycocotools 2.0.11 wraps its buffer in the way that NumPy 2 deprecates; the values are right
+        warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+        return np.asarray(coco.decode(code), dtype=bool)
 
 
 def area(code: Rle) -> int:
