@@ -13,6 +13,7 @@ from gazecut.components import Kind
 from gazecut.options import Options
 from gazecut.recipe.stages import LISTS, SINGLE
 from gazecut.recipe.tree import FLOAT, FLOAT_TAG
+from gazecut.registry import Registry
 
 VERSION = 1
 
@@ -91,6 +92,24 @@ class Recipe:
         blocks |= {stage: [block.filled() for block in getattr(self, stage)] for stage in LISTS}
         blocks |= {"prompts": self.prompts, "tracklets": self.tracklets.model_dump(mode="json")}
         return head | {key: blocks[key] for key in ORDER}
+
+    def components(self, registry: Registry) -> list[dict[str, Any]]:
+        """Kind, name, api, distribution and version of every component, for the manifest; plain data.
+
+        Raises:
+            PluginError: A component is not installed any more.
+        """
+        found = (registry.component(stage.kind, stage.use) for stage in self.stages())
+        return [
+            {
+                "kind": component.kind,
+                "name": component.spec.name,
+                "api": component.spec.api,
+                "distribution": component.origin.distribution,
+                "version": component.origin.version,
+            }
+            for component in found
+        ]
 
     def to_yaml(self) -> str:
         """`filled` as YAML text."""
