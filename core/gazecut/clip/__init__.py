@@ -1,0 +1,73 @@
+"""Clips: lazy frames of any source behind one small interface.
+
+Only the module that a source needs is imported, so that the command line starts fast.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from gazecut.arrays import to_numpy
+from gazecut.clip.array import ArrayClip, spool
+from gazecut.errors import ClipError
+from gazecut.protocols import Clip
+
+__all__ = ["ArrayClip", "Source", "open_clip"]
+
+Source: TypeAlias = str | os.PathLike[str] | np.ndarray | Iterable[np.ndarray] | Clip
+"""What can be opened: the path of a video, an image or a folder of images; an array (T, H, W, 3) uint8; frames one by one; a clip."""
+
+
+def open_clip(source: Source) -> Clip:
+    """Open a source of frames.
+
+    Args:
+        source: Path of a video file, of one image or of a folder of images (in natural order of their names); an array or
+            tensor (T, H, W, 3) uint8 RGB; a sequence of frames (H, W, 3) uint8 RGB, or an iterator of them, which is
+            written to a temporary file first; or a clip, which comes back as it is.
+
+    Raises:
+        ClipError: There is nothing there, or it is no video that can be decoded from end to end.
+    """
+    if isinstance(source, str | os.PathLike):
+        return _open_path(Path(source))
+    if isinstance(source, Clip):
+        return source
+    if isinstance(source, Iterator):
+        return ArrayClip(spool(source), name="frames")
+    if isinstance(source, np.ndarray) or hasattr(source, "detach"):
+        return ArrayClip(to_numpy(source))
+    if isinstance(source, list | tuple):
+        return ArrayClip([to_numpy(frame) for frame in source], name="frames")
+    raise ClipError(
+        f"cannot read a clip from {type(source).__name__}; wanted the path of a video file or of a folder of images, "
+        "an array (T, H, W, 3) uint8, or frames (H, W, 3) uint8 one by one."
+    )
+
+
+def _open_path(path: Path) -> Clip:
+    from gazecut.clip.images import IMAGE_SUFFIXES, ImagesClip
+
+    if path.is_dir():
+        return ImagesClip.of_folder(path)
+    if not path.exists():
+        raise ClipError(_nothing_at(path))
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImagesClip([path], name=path.name)
+    from gazecut.clip.video import VideoClip
+
+    return VideoClip(path)
+
+
+def _nothing_at(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f'there is no file or folder "{path}", nor a folder "{path.parent}"; check the path.'
+    similar = get_close_matches(path.name, sorted(entry.name for entry in path.parent.iterdir()), n=1)
+    hint = f'did you mean "{path.with_name(similar[0])}"?' if similar else "give the path of a video file or of a folder of images."
+    return f'there is no file or folder "{path}"; {hint}'

@@ -1,0 +1,190 @@
+"""Arrays, folders of images, and everything that is no clip."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gazecut.clip import ArrayClip, open_clip
+from gazecut.errors import ClipError
+from gazecut.protocols import Clip
+
+
+def frames_of(count: int, height: int = 5, width: int = 7) -> np.ndarray:
+    return np.random.default_rng(3).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def save(folder: Path, names: list[str], images: np.ndarray) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(image).save(folder / name)
+    return folder
+
+
+def test_arrays_lists_iterators_and_tensors_give_the_same_frames():
+    torch = pytest.importorskip("torch")
+    frames = frames_of(6)
+    for source in (
+        frames,
+        list(frames),
+        tuple(frames),
+        iter(frames),
+        (frame for frame in frames),
+        torch.from_numpy(frames),
+        list(torch.from_numpy(frames)),
+    ):
+        clip = open_clip(source)
+        assert isinstance(clip, Clip)
+        assert (clip.length, clip.size) == (6, (5, 7))
+        assert clip.fps > 0
+        assert np.array_equal(np.stack(list(clip.frames())), frames)
+        assert np.array_equal(np.stack(list(clip.frames([1, 4]))), frames[[1, 4]])
+
+
+def test_frames_of_an_array_are_copies():
+    frames = frames_of(2)
+    taken = next(open_clip(frames).frames())
+    taken[:] = 0
+    assert frames[0].any()
+    assert taken.flags.c_contiguous
+
+
+def test_a_clip_passes_through():
+    clip = ArrayClip(frames_of(2), fps=12, name="mine")
+    assert open_clip(clip) is clip
+    assert (clip.fps, clip.name) == (12.0, "mine")
+
+
+def test_array_indices_are_checked():
+    clip = open_clip(frames_of(4))
+    for wrong in ([4], [-1], [2, 1], [1, 1]):
+        with pytest.raises(ClipError):
+            clip.frames(wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (np.zeros((0, 4, 4, 3), np.uint8), 'clip "array" has no frames'),
+        ([], 'clip "frames" has no frames'),
+        (iter([]), 'clip "frames" has no frames; the iterator ended at once'),
+        (
+            np.zeros((2, 4, 4, 3), np.float32),
+            "frame 0 has dtype float32; wanted frames (H, W, 3) uint8, RGB from 0 to 255. Values in [0, 1] become",
+        ),
+        (np.zeros((2, 4, 4, 3), np.int64), "frame 0 has dtype int64; wanted frames"),
+        (np.zeros((4, 4, 3), np.uint8), "frame 0 has shape (4, 3); wanted"),
+        (np.zeros((2, 4, 4), np.uint8), "frame 0 has shape (4, 4); wanted"),
+        (np.zeros((2, 4, 4, 4), np.uint8), "frame 0 has shape (4, 4, 4); wanted"),
+        (np.zeros((2, 0, 4, 3), np.uint8), "frame 0 has shape (0, 4, 3); wanted"),
+        (
+            [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)],
+            "frame 1 has shape (4, 5, 3), the frames before it (4, 4, 3); wanted one size",
+        ),
+        (iter([np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)]), "frame 1 has shape (4, 5, 3), the frames before it"),
+        (7, "cannot read a clip from int; wanted the path of a video file"),
+        (None, "cannot read a clip from NoneType"),
+    ],
+)
+def test_what_is_no_clip(source, message):
+    with pytest.raises(ClipError, match=re.escape(message)):
+        open_clip(source)
+
+
+def test_a_clip_has_a_frame_rate():
+    with pytest.raises(ClipError, match="fps is 0; wanted more than 0"):
+        ArrayClip(frames_of(1), fps=0)
+
+
+def test_a_folder_is_read_in_natural_order(tmp_path):
+    frames = frames_of(4)
+    folder = save(tmp_path / "walk", ["f10.png", "f9.bmp", "F2.PNG", "f100.webp"], frames)
+    Image.fromarray(frames[3]).save(folder / "f100.webp", lossless=True)
+    (folder / "notes.txt").write_text("no image")
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "00001.png").mkdir()
+    clip = open_clip(str(folder))
+    assert (clip.name, clip.length, clip.size) == ("walk", 4, (5, 7))
+    assert np.array_equal(np.stack(list(clip.frames())), frames[[2, 1, 0, 3]])
+    assert np.array_equal(next(clip.frames([2])), frames[0])
+
+
+def test_numbers_before_words_and_ties_are_settled(tmp_path):
+    frames = frames_of(4)
+    folder = save(tmp_path / "mixed", ["a.png", "1.png", "01.png", "b2a.png"], frames)
+    assert np.array_equal(np.stack(list(open_clip(folder).frames())), frames[[2, 1, 0, 3]])
+
+
+def test_images_come_upright_and_as_rgb(tmp_path):
+    image = Image.fromarray(frames_of(1)[0])
+    turned = image.getexif()
+    turned[0x0112] = 6  # the camera was held a quarter turn clockwise
+    (tmp_path / "phone").mkdir()
+    image.save(tmp_path / "phone" / "1.webp", exif=turned, lossless=True)
+    clip = open_clip(tmp_path / "phone")
+    assert clip.size == (7, 5)
+    assert np.array_equal(next(clip.frames()), np.rot90(np.asarray(image), 3))
+    grey = np.linspace(0, 65535, 20).astype(np.uint16).reshape(4, 5)
+    for name, content in (("deep", grey), ("grey", (grey // 257).astype(np.uint8))):
+        (tmp_path / name).mkdir()
+        Image.fromarray(content).save(tmp_path / name / "1.png")
+        taken = next(open_clip(tmp_path / name).frames())
+        assert taken.dtype == np.uint8
+        assert np.abs(taken.astype(int) - (grey // 257)[..., None]).max() <= 1
+
+
+def test_one_image_is_a_clip_of_one_frame(tmp_path):
+    frames = frames_of(1)
+    save(tmp_path, ["still.png"], frames)
+    clip = open_clip(tmp_path / "still.png")
+    assert (clip.name, clip.length) == ("still.png", 1)
+    assert np.array_equal(next(clip.frames()), frames[0])
+
+
+def test_nothing_there(tmp_path):
+    save(tmp_path, ["walking.png"], frames_of(1))
+    with pytest.raises(ClipError, match=r'there is no file or folder ".*walkin\.png"; did you mean ".*walking\.png"\?'):
+        open_clip(tmp_path / "walkin.png")
+    with pytest.raises(ClipError, match=r'there is no file or folder ".*zzz"; give the path of a video file or of a folder of images'):
+        open_clip(tmp_path / "zzz")
+    with pytest.raises(ClipError, match=r'nor a folder ".*nowhere"; check the path'):
+        open_clip(tmp_path / "nowhere" / "a.mp4")
+
+
+def test_a_folder_without_images(tmp_path):
+    (tmp_path / "a.mp3").write_bytes(b"")
+    with pytest.raises(
+        ClipError,
+        match=r"has no images \(1 other files\); wanted files that end in \.bmp, \.jpeg, \.jpg, .*Give the folder that holds the frames",
+    ):
+        open_clip(tmp_path)
+
+
+def test_images_of_different_sizes(tmp_path):
+    save(tmp_path, ["1.png", "2.png"], frames_of(2))
+    save(tmp_path, ["3.png"], frames_of(1, 6, 7))
+    with pytest.raises(ClipError, match=r"differ in size: 1\.png is 7x5, 3\.png is 7x6; wanted one size"):
+        open_clip(tmp_path)
+
+
+def test_damaged_images(tmp_path):
+    save(tmp_path, ["1.png", "2.png"], frames_of(2, 60, 60))
+    whole = (tmp_path / "2.png").read_bytes()
+    (tmp_path / "2.png").write_bytes(whole[: len(whole) // 2])
+    clip = open_clip(tmp_path)
+    with pytest.raises(ClipError, match=r'cannot read the image ".*2\.png": .*damaged, cut short or no image\. Replace or remove it'):
+        list(clip.frames())
+    (tmp_path / "2.png").write_bytes(b"noise")
+    with pytest.raises(ClipError, match=r'cannot read the image ".*2\.png": cannot identify'):
+        open_clip(tmp_path)
+
+
+def test_decoders_are_imported_only_when_a_source_needs_them():
+    code = "import sys, gazecut.clip; print(sorted({'av', 'cv2', 'PIL', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
