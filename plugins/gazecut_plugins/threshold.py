@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gazecut.arrays import Array, like, to_numpy
+from gazecut.arrays import Array, floating, like, to_numpy
 from gazecut.values import HeatMaps, Points
 from gazecut.values.check import check_shape
 from gazecut_plugins.config import ThresholdOptions
@@ -18,8 +18,8 @@ def threshold_points(maps: Array, threshold: float) -> Array:
         threshold: Smallest value that counts.
 
     Returns:
-        (P, 4) of the same kind: frame, x, y, value; x and y as fractions of width and height; row by row within a frame.
-        float64 from NumPy maps, so that frame numbers and fractions are exact; the maps' dtype from torch ones.
+        (P, 4) of the same kind, float64 from float64 maps and else float32: frame, x, y, value; x and y as fractions of
+        width and height; row by row within a frame.
 
     Raises:
         ShapeError: `maps` has other than three axes.
@@ -29,7 +29,7 @@ def threshold_points(maps: Array, threshold: float) -> Array:
     frame, row, column = np.nonzero(values >= threshold)
     height, width = values.shape[1:]
     rows = np.stack([frame, (column + 0.5) / width, (row + 0.5) / height, values[frame, row, column].astype(np.float64)], axis=1)
-    return rows if isinstance(maps, np.ndarray) else like(rows, maps)
+    return like(rows, floating(maps))
 
 
 class ThresholdSelector:

@@ -53,12 +53,13 @@ class Points:
         """One positive click per candidate.
 
         Args:
-            rows: (P, 4) float64: frame, x, y, score.
+            rows: (P, 4) floating: frame, x, y, score.
         """
         check_shape("point rows", rows, ("P", 4))
         frame = rows[:, 0].astype(np.int64)
         candidate = np.arange(len(rows)) - np.searchsorted(frame, frame)
-        return cls(frame, candidate, rows[:, 1], rows[:, 2], np.ones(len(rows), np.int64), rows[:, 3])
+        x, y, score = rows[:, 1:].astype(np.float64).T
+        return cls(frame, candidate, x, y, np.ones(len(rows), np.int64), score)
 
     def __len__(self) -> int:
         return len(self.frame)
