@@ -1,0 +1,87 @@
+"""The application: every command, and what all of them share.
+
+Command modules import what they need within their functions, so that help and listings answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from gazecut.cli import demo, listing, recipes, segment, world
+from gazecut.cli.reporting import DEBUG_FLAG, debug_wanted, reported
+
+HELP = """Turn a sentence and a video into masks by reading where a multimodal LLM looks.
+
+```
+gazecut demo
+gazecut segment clip.mp4 "the red circle" -o out
+gazecut recipes
+```
+"""
+
+
+class _Commands(TyperGroup):
+    """Reports errors of every command in one way."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with reported(debug=bool(ctx.params.get("debug")) or debug_wanted()):
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    help=HELP,
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+@app.callback()
+def _shared(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and stop.", callback=listing.show_version, is_eager=True)
+    ] = False,
+    debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error; allowed behind the command, too.")] = False,
+) -> None:
+    pass
+
+
+app.command("segment")(segment.segment)
+app.command("demo")(demo.demo)
+app.command("plugins")(listing.plugins)
+app.command("show")(listing.show)
+app.command("recipes")(recipes.recipes)
+app.add_typer(recipes.app, name="recipe")
+app.add_typer(world.app, name="world")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: As typed, without the program's name.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 wrong request, 130 interrupted.
+    """
+    try:
+        app(_debug_first(arguments), prog_name="gazecut")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    return 0
+
+
+def _debug_first(arguments: Sequence[str]) -> list[str]:
+    """The flag where the parser wants it, before the command."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options, rest = list(arguments[:end]), arguments[end:]
+    if DEBUG_FLAG not in options:
+        return list(arguments)
+    return [DEBUG_FLAG, *(option for option in options if option != DEBUG_FLAG), *rest]

@@ -1,0 +1,89 @@
+"""`gazecut segment`: the main job."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gazecut.cli.options import Device, Output, Overrides, Recipe, Seed
+from gazecut.cli.tables import columns
+
+if TYPE_CHECKING:
+    from gazecut.result import Result
+
+LONGEST_SLUG = 60  # characters; file systems allow 255 bytes
+
+
+def segment(
+    video: Annotated[Path, typer.Argument(metavar="VIDEO", help="Video file or folder of images.")],
+    expressions: Annotated[list[str], typer.Argument(metavar="EXPRESSION...", help="What to segment, in words.")],
+    recipe: Recipe = "pocket",
+    overrides: Overrides = None,
+    output: Output = Path("out"),
+    device: Device = "auto",
+    seed: Seed = 0,
+) -> None:
+    """Segment what a sentence names, in every frame of a video.
+
+    Several sentences share one look at the video. Each gets a folder of its own then.
+
+    ```
+    gazecut segment clip.mp4 "the red circle" -o out
+    gazecut segment clip.mp4 "the red circle" "the star moving left"
+    gazecut segment frames/ "the dog" -r decaf-qwen2.5-vl-7b --device cuda
+    gazecut segment clip.mp4 "the red circle" --set selector.threshold=0.7
+    ```
+    """
+    from gazecut.cli.progress import progress_bars
+    from gazecut.output import check_destination
+    from gazecut.pipeline import Pipeline
+
+    folders = destinations(output, expressions)
+    start = time.perf_counter()
+    with progress_bars() as progress:
+        pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, seed=seed, progress=progress)
+        for folder in folders:
+            check_destination(folder)
+        with pipeline.open(video) as session:
+            results = session.segment_many(expressions)
+            for result, folder in zip(results, folders, strict=True):
+                result.save(folder)
+    typer.echo("\n".join(columns(_rows(results, folders))))
+    typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed(results)}")
+
+
+def destinations(output: Path, expressions: Sequence[str]) -> list[Path]:
+    """The output folder itself for one expression, a folder within it each for several."""
+    if len(expressions) == 1:
+        return [output]
+    taken: dict[str, int] = {}
+    folders = []
+    for expression in expressions:
+        name = slug(expression)
+        taken[name] = taken.get(name, 0) + 1
+        folders.append(output / (name if taken[name] == 1 else f"{name}-{taken[name]}"))
+    return folders if len(set(folders)) == len(folders) else [output / f"{number:02d}" for number in range(1, len(folders) + 1)]
+
+
+def slug(expression: str) -> str:
+    """An expression as the name of a folder: its words, lower case, joined by "-"."""
+    return "-".join(re.findall(r"\w+", expression.lower()))[:LONGEST_SLUG].rstrip("-") or "expression"
+
+
+def where_computed(results: Iterable[Result]) -> str:
+    """The device of the multimodal LLM, as the manifest says."""
+    devices = {str(result.manifest["weights"]["mllm"]["device"]) for result in results if "mllm" in result.manifest["weights"]}
+    return f" on {', '.join(sorted(devices))}" if devices else ""
+
+
+def _rows(results: Sequence[Result], folders: Sequence[Path]) -> list[tuple[str, str, str]]:
+    return [(result.expression, _objects(len(result.objects)), str(folder)) for result, folder in zip(results, folders, strict=True)]
+
+
+def _objects(count: int) -> str:
+    return {0: "nothing found", 1: "1 object"}.get(count, f"{count} objects")
