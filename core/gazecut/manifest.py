@@ -41,7 +41,12 @@ def measured(stopwatch: Stopwatch, expressions: int, peaks: Mapping[str, int]) -
         "seconds": stopwatch.seconds(),
         "expressions_in_call": expressions,
         "peak_memory_bytes": dict(peaks),
-        "host": {"machine": platform.machine(), "system": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
+        "host": {
+            "machine": platform.machine(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+        },
     }
 
 

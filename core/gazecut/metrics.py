@@ -64,7 +64,7 @@ def _contour(mask: np.ndarray) -> np.ndarray:
     here = padded[:-1, :-1]
     contour = (here ^ padded[:-1, 1:]) | (here ^ padded[1:, :-1]) | (here ^ padded[1:, 1:])
     contour[-1, -1] = False
-    return contour
+    return np.asarray(contour)
 
 
 def _contour_f(truth: np.ndarray, prediction: np.ndarray, disk: np.ndarray) -> float:

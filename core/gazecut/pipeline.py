@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -122,7 +122,7 @@ class Pipeline:
 
     def plan(self) -> list[Query]:
         """The questions of one expression: one object query, changed by the fusion strategies from last to first."""
-        queries: Sequence[Query] = [Query("object", getattr(self.recipe.mllm.options, "view", "video"), "object")]
+        queries: Sequence[Query] = [Query("object", self.recipe.view, "object")]
         for strategy in reversed(self.fusion):
             queries = strategy.plan(queries)
         return list(queries)

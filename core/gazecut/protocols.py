@@ -205,7 +205,9 @@ class SegmenterSession(Protocol):
         """
         ...
 
-    def propagate(self, frame: int, masks: np.ndarray, frames: Sequence[int], heat: HeatMaps, heat_frames: np.ndarray) -> Iterator[FrameMasks]:
+    def propagate(
+        self, frame: int, masks: np.ndarray, frames: Sequence[int], heat: HeatMaps, heat_frames: np.ndarray
+    ) -> Iterator[FrameMasks]:
         """Masks over the given frames, streamed: from `frame` forwards to the end, then backwards to the start.
 
         Args:

@@ -71,7 +71,9 @@ def area_average(maps: Array, size: tuple[int, int]) -> Array:
     """
     values = floating(maps)
     if values.ndim < 2 or min(*values.shape[-2:], *size) < 1:
-        raise ShapeError(f"cannot average maps of shape {tuple(values.shape)} to {tuple(size)}; wanted (..., H, W) and (h, w), each at least 1.")
+        raise ShapeError(
+            f"cannot average maps of shape {tuple(values.shape)} to {tuple(size)}; wanted (..., H, W) and (h, w), each at least 1."
+        )
     rows, columns = (like(_bin_weights(int(pixels), int(cells)), values) for pixels, cells in zip(values.shape[-2:], size, strict=True))
     return rows @ values @ columns.T
 

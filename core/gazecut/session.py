@@ -160,7 +160,9 @@ class ClipSession:
         kept = [one for one in judged if one.kept]
         with self._stopwatch.stage("segment the clip"):
             tracks = follow_kept(self._segmenter, [one.tracklet for one in kept], key, self.clip.length) if kept else ()
-        objects = tuple(FoundObject(number, one.score, track) for number, (one, track) in enumerate(zip(kept, tracks, strict=True), start=1))
+        objects = tuple(
+            FoundObject(number, one.score, track) for number, (one, track) in enumerate(zip(kept, tracks, strict=True), start=1)
+        )
         view = partial(self._view_maps, maps, len(indices))
         return Result(
             expression=expression,
@@ -191,7 +193,13 @@ class ClipSession:
         return None if found is None else self._aligned(found, frames).numpy()
 
     def _manifest(
-        self, expression: str, indices: np.ndarray, points: Points, judged: tuple[JudgedTracklet, ...], inquiry: Inquiry | None, expressions: int
+        self,
+        expression: str,
+        indices: np.ndarray,
+        points: Points,
+        judged: tuple[JudgedTracklet, ...],
+        inquiry: Inquiry | None,
+        expressions: int,
     ) -> dict[str, Any]:
         pipeline = self._pipeline
         peaks = {kind: component.peak_memory() for kind, component in pipeline.built().items()}

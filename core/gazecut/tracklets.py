@@ -151,7 +151,9 @@ def keep_above(scores: np.ndarray, threshold: float, otherwise_best: bool = True
     return np.array([scores.argmax()]) if otherwise_best and len(scores) and not len(kept) else kept
 
 
-def find_tracklets(session: SegmenterSession, key: KeyFrames, suppress_above: float, on_frame: Callable[[int], None] = lambda _: None) -> Tracklets:
+def find_tracklets(
+    session: SegmenterSession, key: KeyFrames, suppress_above: float, on_frame: Callable[[int], None] = lambda _: None
+) -> Tracklets:
     """Prompt every key frame that has points, in time order, and follow what survives suppression over all key frames.
 
     Args:
@@ -241,7 +243,9 @@ def _checked(items: Iterator[FrameMasks], wanted: set[int]) -> Iterator[FrameMas
     seen: set[int] = set()
     for item in items:
         if item.frame in seen or item.frame not in wanted:
-            raise SegmenterError(f"the segmenter gave frame {item.frame} {'twice' if item.frame in seen else 'unasked'}; each asked frame must come once.")
+            raise SegmenterError(
+                f"the segmenter gave frame {item.frame} {'twice' if item.frame in seen else 'unasked'}; each asked frame must come once."
+            )
         seen.add(item.frame)
         yield item
     if seen != wanted:
@@ -252,7 +256,7 @@ def _logits(item: FrameMasks, grid: tuple[int, int]) -> np.ndarray:
     """Low-resolution logits of one frame; hard masks become +-10, averaged over the cells of the map's grid."""
     if item.logits is not None:
         return item.logits.astype(np.float16)
-    return ((2 * area_average(item.masks.astype(np.float32), grid) - 1) * HARD_LOGIT).astype(np.float16)
+    return np.asarray((2 * area_average(item.masks.astype(np.float32), grid) - 1) * HARD_LOGIT, np.float16)
 
 
 def _followed(

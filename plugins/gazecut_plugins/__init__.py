@@ -1,0 +1,1 @@
+"""Light built-in plugins: samplers, selectors, scorers, exporters."""

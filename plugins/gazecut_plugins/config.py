@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gazecut.options import Options
 from pydantic import Field
+
+from gazecut.options import Options
 
 
 class UniformOptions(Options):

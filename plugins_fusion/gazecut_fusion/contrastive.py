@@ -75,11 +75,7 @@ class ContrastiveFusion:
         """Each object query followed by its background query; those given alone where nothing is subtracted."""
         if not self._config.strength:
             return queries
-        return [
-            planned
-            for query in queries
-            for planned in ((query, replace(query, role="background", prompt="background", steering=None)) if query.role == "object" else (query,))
-        ]
+        return [planned for query in queries for planned in (query, *self._background(query))]
 
     def fuse(self, maps: MapSet) -> MapSet:
         """Object maps less their view's background maps; the background entries are gone."""
@@ -87,10 +83,15 @@ class ContrastiveFusion:
         rest = tuple(entry for entry in maps.open if entry.query.role != "background")
         return replace(maps, open=rest).map_open(lambda entry: self._contrasted(entry, background.get(entry.query.view)))
 
+    def _background(self, query: Query) -> tuple[Query, ...]:
+        return (replace(query, role="background", prompt="background", steering=None),) if query.role == "object" else ()
+
     def _contrasted(self, entry: QueryMaps, background: HeatMaps | None) -> HeatMaps:
         view, values = entry.query.view, entry.maps.values
         subtracted = namespace(values).zeros_like(values) if background is None else self._config.strength * background.values
         kernel_size = self._config.kernel.frame if view == "frame" else self._config.kernel.video
         # a video's frames share one scale, separate frames do not (DecAF's code)
         normalize: Normalize = "per-frame" if view == "frame" else "global"
-        return replace(entry.maps, values=contrast(values, subtracted, kernel_size=kernel_size, sigma=self._config.sigma, normalize=normalize))
+        return replace(
+            entry.maps, values=contrast(values, subtracted, kernel_size=kernel_size, sigma=self._config.sigma, normalize=normalize)
+        )

@@ -9,6 +9,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from gazecut.errors import ShapeError
 from gazecut.values import HeatMaps, MapSet, MaskTrack, Points, Tracklet, Tracklets
 from gazecut_plugins.argmax import ArgmaxSelector
@@ -24,8 +27,6 @@ from gazecut_plugins.config import (
 from gazecut_plugins.object_score import ObjectScoreScorer
 from gazecut_plugins.threshold import ThresholdSelector
 from gazecut_plugins.uniform import UniformSampler
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 NOTHING = MapSet(())
 

@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from gazecut.errors import ShapeError
 from gazecut.values import HeatMaps, MapSet, Query, QueryMaps
 from gazecut_fusion.complementary import ComplementaryFusion, complement
@@ -15,9 +19,6 @@ from gazecut_fusion.config import ComplementaryOptions, ContrastiveOptions
 from gazecut_fusion.contrastive import ContrastiveFusion, contrast, smooth
 from gazecut_plugins.otsu import otsu_masks
 from gazecut_plugins.threshold import threshold_points
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from pydantic import ValidationError
 
 FIXTURES = ("fusion_qwen_even", "fusion_qwen_odd", "fusion_same_length", "fusion_const_frame")
 KINDS = pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
@@ -126,7 +127,9 @@ def test_the_plan_opens_what_fuse_folds() -> None:
     ]
     draw = np.random.default_rng(0)
     shapes = {"video": (2, 3, 4), "frame": (4, 6, 8)}
-    maps = MapSet(tuple(QueryMaps(query, HeatMaps(draw.random(shapes[query.view]), 2 if query.view == "video" else 1)) for query in queries))
+    maps = MapSet(
+        tuple(QueryMaps(query, HeatMaps(draw.random(shapes[query.view]), 2 if query.view == "video" else 1)) for query in queries)
+    )
     for strategy in chain:
         maps = strategy.fuse(maps)
     assert maps.fused.values.shape == (4, 6, 8)

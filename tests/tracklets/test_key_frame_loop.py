@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+
 from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept
 from gazecut.values import Candidates, FrameMasks, HeatMaps, MapSet, Points
 from gazecut_plugins.attention_consistency import AttentionConsistencyScorer
@@ -63,9 +64,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> float:
     return float((first & second).sum() / union) if union else 0.0
 
 
-def valid_object_ids(
-    masks: list, scores: list, previous: list[dict], frame: int, met: Counter[str]
-) -> tuple[list[int], list[int]] | None:
+def valid_object_ids(masks: list, scores: list, previous: list[dict], frame: int, met: Counter[str]) -> tuple[list[int], list[int]] | None:
     """Method facts 5.2, step 5, sentence by sentence."""
     suppressed: set[int] = set()
     kept: list[int] = []

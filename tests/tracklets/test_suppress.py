@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from gazecut.tracklets import keep_above, keep_tracklets, mask_overlaps, suppress
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from gazecut.tracklets import keep_above, keep_tracklets, mask_overlaps, suppress
 
 
 def boxes(*spans: tuple[int, int]) -> np.ndarray:
@@ -35,7 +36,8 @@ def test_official_fixture(shared: Callable[[str], Path]) -> None:
 def test_torch_in_torch_out(shared: Callable[[str], Path]) -> None:
     z = np.load(shared("parity/mask_nms.npz"))
     kept, deleted = suppress(torch.from_numpy(z["masks"]), torch.from_numpy(z["scores"]), float(z["iou_threshold"]))
-    assert isinstance(kept, torch.Tensor) and isinstance(deleted, torch.Tensor)
+    assert isinstance(kept, torch.Tensor)
+    assert isinstance(deleted, torch.Tensor)
     assert kept.tolist() == z["kept"].tolist()
 
 

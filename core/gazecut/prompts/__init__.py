@@ -101,7 +101,9 @@ def render(template: str, **values: str) -> str:
     def value(match: re.Match[str]) -> str:
         name = match.group(1)
         if name not in values:
-            raise PromptError(f"no value for {{{name}}} in the prompt template {template[:60]!r}; given: {', '.join(sorted(values)) or 'nothing'}.")
+            raise PromptError(
+                f"no value for {{{name}}} in the prompt template {template[:60]!r}; given: {', '.join(sorted(values)) or 'nothing'}."
+            )
         return values[name]
 
     return _PLACEHOLDER.sub(value, template)

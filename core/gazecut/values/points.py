@@ -43,7 +43,7 @@ class Points:
             check_dtype(f"points.{name}", getattr(self, name), "float64")
         for name in ("x", "y"):
             column = getattr(self, name)
-            if count and not (0 <= column.min() and column.max() <= 1):
+            if count and not (column.min() >= 0 and column.max() <= 1):
                 raise ShapeError(f"points.{name} spans {column.min():g} to {column.max():g}; wanted fractions in [0, 1].")
         if count and (np.diff(self.frame) < 0).any():
             raise ShapeError("points.frame goes back in time; wanted points frame by frame, ascending.")

@@ -52,7 +52,8 @@ class TraceSpec:
     Attributes:
         first_layer: First layer of the language model, from 0.
         last_layer: Last layer, inclusive; None is the model's last.
-        row: The position whose attention is asked for: the last of the prompt (it predicts the first answer token) or the first answer token itself.
+        row: Whose attention is asked for: the last position of the prompt, which predicts the first answer token, or the first
+            answer token itself.
     """
 
     first_layer: int = 0
