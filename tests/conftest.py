@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -21,3 +23,36 @@ def shared() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+class PluginFolder:
+    """A folder that counts as installed packages, for made-up plugins."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def add(self, name: str, modules: Mapping[str, str], entry_points: Mapping[str, str], version: str = "1.0") -> None:
+        """Install a distribution: modules by name, entry points of the group `gazecut` by name."""
+        info = self.path / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        lines = [f"{entry} = {target}" for entry, target in entry_points.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[gazecut]", *lines, ""]))
+        for module, text in modules.items():
+            (self.path / f"{module}.py").write_text(text)
+
+    def distributions(self) -> Iterator[metadata.Distribution]:
+        """What is installed in this folder, and nothing else."""
+        return iter(metadata.distributions(path=[str(self.path)]))
+
+
+@pytest.fixture
+def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PluginFolder]:
+    """Made-up plugins that can be imported, and are forgotten after the test."""
+    folder = PluginFolder(tmp_path / "site")
+    folder.path.mkdir()
+    monkeypatch.syspath_prepend(str(folder.path))
+    yield folder
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(folder.path)):
+            del sys.modules[name]

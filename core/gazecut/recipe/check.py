@@ -47,9 +47,6 @@ class _Check:
         self._problems = problems
 
     def recipe(self, name: str) -> Recipe:
-        # Of a recipe that cannot be read, only that is worth saying.
-        if not self._entries:
-            self._problems.raise_if_any()
         self._check_keys()
         self._check_version()
         about, prompts = self._text("about", ""), self._prompts()
@@ -59,6 +56,10 @@ class _Check:
         self._problems.raise_if_any()
         return Recipe(name=name, about=about, prompts=prompts, tracklets=tracklets, **stages)
 
+    def _missing(self, key: str, message: str) -> None:
+        if not self._problems.incomplete:
+            self._problems.add(self._tree.place, key, message)
+
     def _check_keys(self) -> None:
         for key, entry in self._entries.items():
             if key not in KEYS:
@@ -67,7 +68,7 @@ class _Check:
     def _check_version(self) -> None:
         entry = self._entries.get("version")
         if entry is None:
-            self._problems.add(self._tree.place, "version", f"missing; this gazecut reads version {VERSION}")
+            self._missing("version", f"missing; this gazecut reads version {VERSION}")
         elif entry.node.value != VERSION or isinstance(entry.node.value, bool):
             self._problems.add(entry.node.place, "version", f"found {found(plain(entry.node))}; this gazecut reads version {VERSION}")
 
@@ -83,7 +84,7 @@ class _Check:
     def _prompts(self) -> str:
         known = builtin_prompt_sets()
         if "prompts" not in self._entries:
-            self._problems.add(self._tree.place, "prompts", f"missing; wanted the name of a prompt set: {', '.join(known)}")
+            self._missing("prompts", f"missing; wanted the name of a prompt set: {', '.join(known)}")
             return ""
         name = self._text("prompts", "")
         if name and name not in known:
@@ -104,7 +105,7 @@ class _Check:
         entry = self._entries.get(kind)
         if entry is None:
             installed = ", ".join(self._registry.names(kind)) or "none"
-            self._problems.add(self._tree.place, kind, f"missing; every recipe names its {kind}; installed: {installed}")
+            self._missing(kind, f"missing; every recipe names its {kind}; installed: {installed}")
             return None
         return self._component(kind, as_block(entry.node), kind)
 

@@ -57,10 +57,12 @@ class Problems:
     Attributes:
         title: What the recipe is called in messages: its file, or its name.
         items: In the order they were found.
+        incomplete: Part of the recipe could not be read, so what seems to be missing need not be.
     """
 
     title: str
     items: list[Problem] = field(default_factory=list)
+    incomplete: bool = False
 
     def add(self, place: Place, path: str, message: str, hint: str = "") -> None:
         """Note one problem."""

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 
 from gazecut.errors import RecipeError
+from gazecut.recipe.messages import found
 from gazecut.recipe.problems import Place, Problems
 from gazecut.recipe.stages import SINGLE
 from gazecut.recipe.tree import Entry, Node, parse, plain, plant
@@ -136,18 +137,29 @@ def _extended(tree: Node, source: Source, above: tuple[Source, ...], problems: P
     entries = dict(tree.value)
     name = entries.pop("extends").node
     child, line = Node(entries, tree.place), (*above, source)
-    if not isinstance(name.value, str):
-        problems.add(name.place, "extends", f"found {plain(name)!r}; wanted one built-in recipe, or one file relative to this one")
-        return child
-    try:
-        parent = find_source(name.value, source.path.parent if source.path else None)
-    except RecipeError as error:
-        problems.add(name.place, "extends", str(error).splitlines()[0])
-        return child
-    if parent.identity in [each.identity for each in line]:
-        problems.add(name.place, "extends", f"goes round in a circle: {' -> '.join(each.title for each in (*line, parent))}")
+    parent = _parent(name, line, problems)
+    if parent is None:
+        problems.incomplete = True
         return child
     return merge(_extended(_tree(parent, problems), parent, line, problems), child)
+
+
+def _parent(name: Node, line: tuple[Source, ...], problems: Problems) -> Source | None:
+    """What the last of a line of recipes extends, or None with a problem noted."""
+    path = line[-1].path
+    if not isinstance(name.value, str):
+        message = f"found {found(plain(name))}; wanted one built-in recipe, or one file relative to this one"
+        problems.add(name.place, "extends", message)
+        return None
+    try:
+        parent = find_source(name.value, path.parent if path else None)
+    except RecipeError as error:
+        problems.add(name.place, "extends", str(error).splitlines()[0])
+        return None
+    if parent.identity in [each.identity for each in line]:
+        problems.add(name.place, "extends", f"goes round in a circle: {' -> '.join(each.title for each in (*line, parent))}")
+        return None
+    return parent
 
 
 def _tree(source: Source, problems: Problems) -> Node:
@@ -155,7 +167,8 @@ def _tree(source: Source, problems: Problems) -> Node:
     tree = parse(source.text, source.title, problems)
     if tree is not None and isinstance(tree.value, dict):
         return tree
+    problems.incomplete = True
     if len(problems.items) == before:
-        found = "nothing" if tree is None else type(plain(tree)).__name__
-        problems.add(tree.place if tree else Place(source.title, 1, 1), "", f'found {found}; wanted "version: 1" and one block per stage')
+        kind = "nothing" if tree is None else found(plain(tree))
+        problems.add(tree.place if tree else Place(source.title, 1, 1), "", f'found {kind}; wanted "version: 1" and one block per stage')
     return Node({}, Place(source.title, 1, 1))
