@@ -1,0 +1,96 @@
+"""Options of the components in this package."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from gazecut.options import Options
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class VideoViewOptions(Options):
+    """All sampled frames in one sequence."""
+
+    tokens_per_frame: Annotated[int, Field(ge=4)] = 400
+    """Most visual tokens of one temporal slot (two frames). Frames keep their aspect and are resized to fit."""
+
+    batch: Annotated[int, Field(ge=1)] = 4
+    """Questions answered in one forward pass; more take turns."""
+
+
+class FrameViewOptions(Options):
+    """Each sampled frame in a sequence of its own."""
+
+    scale: Annotated[int, Field(ge=1)] = 2
+    """How much finer the grid is than the video view's, exactly, along each side."""
+
+    batch: Annotated[int, Field(ge=1)] = 8
+    """Frames prefilled, and sequences answered, in one forward pass."""
+
+
+class ViewsOptions(Options):
+    """Sizes and batches of the two views."""
+
+    video: VideoViewOptions = VideoViewOptions()
+    """All sampled frames in one sequence, at low resolution."""
+
+    frame: FrameViewOptions = FrameViewOptions()
+    """Each sampled frame in its own sequence, at higher resolution."""
+
+
+class Qwen2VLConfig(Options):
+    """Options of `qwen2-vl`."""
+
+    weights: Annotated[str, Field(min_length=1)]
+    """Checkpoint: a local folder, a hub id ("Qwen/Qwen2-VL-7B-Instruct"), or "package:NAME/FOLDER" inside an installed package."""
+
+    revision: str | None = None
+    """Commit or tag of a hub id; none is the newest that the hub, or the cache when offline, has."""
+
+    dtype: Dtype = "auto"
+    """Floating type of the model; auto is bfloat16 on a GPU and float32 on a CPU. Attribution always computes in float32 or wider."""
+
+    view: Literal["video", "frame"] = "video"
+    """The view that a fusion chain without `complementary` asks."""
+
+    views: ViewsOptions = ViewsOptions()
+    """Sizes and batches of the two views."""
+
+    max_new_tokens: Annotated[int, Field(ge=1)] = 128
+    """Longest answer, in tokens."""
+
+    system: str | None = None
+    """System message; none leaves the checkpoint's chat template to its own."""
+
+    trace_from: Annotated[int, Field(ge=0)] = 0
+    """First layer that a session can trace. Queries of the visual prefix are kept from here on: raise it to the attribution's `first_layer` to save memory."""
+
+
+class Qwen25VLConfig(Qwen2VLConfig):
+    """Options of `qwen2.5-vl`."""
+
+    seconds_per_slot: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """Time that a temporal slot spans in the model's sense of position, in seconds; auto is the clip's own time between sampled frames times frames per slot."""
+
+
+class RolloutConfig(Options):
+    """Options of `rollout`."""
+
+    head_weighting: Literal["vision-max", "max", "mean"] = "vision-max"
+    """How much a head counts: by its mean over rows of the largest attention on a visual token, on any token, or all alike."""
+
+    first_layer: Annotated[int, Field(ge=0)] = 0
+    """First layer of the language model that takes part, from 0."""
+
+    last_layer: Annotated[int, Field(ge=0)] | None = None
+    """Last layer that takes part, inclusive; none is the model's last."""
+
+    row: Literal["last-prompt", "first-answer"] = "last-prompt"
+    """Whose attention is followed: the last token of the prompt, which predicts the first answer token, or that answer token."""
+
+    kernel: Literal["auto", "chunked"] = "auto"
+    """How attention is worked out again: in chunks of query rows."""
+
+    chunk: Annotated[int, Field(ge=1)] | None = None
+    """Query rows at a time; none chooses by the number of tokens, heads and the device. Never changes the result."""

@@ -1,0 +1,89 @@
+"""The visual prefix of a session: run through vision tower and language model once, then continued from as often as asked."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache
+
+from gazecut_mllm.capture import capturing
+from gazecut_mllm.hf import HFBackend
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The tokens up to the last visual one, the same for every sequence.
+
+    Attributes:
+        ids: (n,) token ids; where embeddings of a prelude stand, some id of the prompt.
+        positions: (3, n) M-RoPE positions.
+        visual: (V,) positions in the sequence of the visual tokens.
+        prelude: (P, d) embeddings that stand before the visual tokens, or None.
+        prelude_at: Where in the sequence they start.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    visual: torch.Tensor
+    prelude: torch.Tensor | None = None
+    prelude_at: int = 0
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """B sequences with their opening in memory.
+
+    Attributes:
+        opening: The tokens that they share; only the pixels differ.
+        sequences: Number of sequences B.
+        cache: Keys and values of the n tokens, all layers; to be continued from a `snapshot` only.
+        queries: Layer to queries (B, H, n, d) of the opening, for the layers that can be traced.
+        scales: Layer to the factor on query-key products.
+    """
+
+    opening: Opening
+    sequences: int
+    cache: DynamicCache
+    queries: dict[int, torch.Tensor]
+    scales: dict[int, float]
+
+    def __len__(self) -> int:
+        return len(self.opening.ids)
+
+
+def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor], sequences: int, trace_from: int) -> Prefix:
+    """Run vision tower and language model over the opening, once.
+
+    Args:
+        backend: The model.
+        opening: Tokens up to the last visual one.
+        pixels: Pixels and grids as the checkpoint's processors give them, for all sequences.
+        sequences: Number of sequences B.
+        trace_from: First layer whose queries are kept.
+    """
+    ids = opening.ids.expand(sequences, -1)
+    tokens: dict[str, Any] = {"input_ids": ids}
+    if opening.prelude is not None:
+        embeddings = backend.model.get_input_embeddings()(ids).clone()
+        embeddings[:, opening.prelude_at : opening.prelude_at + len(opening.prelude)] = opening.prelude
+        tokens = {"inputs_embeds": embeddings}
+    with capturing(trace_from, backend.layers - 1) as captured:
+        output = backend.model(
+            **tokens,
+            **{name: value.to(backend.device) for name, value in pixels.items()},
+            position_ids=opening.positions[:, None].expand(-1, sequences, -1),
+            use_cache=True,
+            logits_to_keep=1,
+        )
+    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.scale)
+
+
+def snapshot(cache: DynamicCache) -> DynamicCache:
+    """A cache that grows on its own; keys and values are shared with the original, which stays as it is."""
+    # A layer's update binds a new tensor and never writes into the old one, so a shallow copy of each layer is enough.
+    copied = copy.copy(cache)
+    copied.layers = [copy.copy(layer) for layer in cache.layers]
+    return copied

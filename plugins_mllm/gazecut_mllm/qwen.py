@@ -1,0 +1,159 @@
+"""What Qwen2-VL and Qwen2.5-VL share: sizes, pixels, prompts and sessions.
+
+Two frames make a temporal slot, patches are merged 2 x 2 into visual tokens; patch sizes are the checkpoint's own. The video view
+shows all frames as a video; the frame view shows each as an image, on a grid exactly `scale` times finer along each side.
+Tried on transformers 5.17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+
+from gazecut.arrays import Array
+from gazecut.errors import BackendError, WeightsError
+from gazecut.protocols import Provenance, Runtime
+from gazecut.values import Frames, GridLayout
+from gazecut_mllm.chat import Chat
+from gazecut_mllm.config import Qwen2VLConfig
+from gazecut_mllm.devices import peak_memory, resolve_device, resolve_dtype
+from gazecut_mllm.generation import Decoder
+from gazecut_mllm.hf import HFBackend
+from gazecut_mllm.positions import VisualBlock, mrope_positions
+from gazecut_mllm.prefix import Opening, prefill
+from gazecut_mllm.session import Reader, VisualSession, embeddings_for
+from gazecut_mllm.sizes import grid_size, resize
+from gazecut_mllm.weights import Checkpoint, load_model, load_processor, locate
+
+VIEWS = ("video", "frame")
+
+
+class QwenBackend:
+    """A frozen Qwen-VL model; sessions share it."""
+
+    family: ClassVar[str]
+
+    def __init__(self, config: Qwen2VLConfig, runtime: Runtime) -> None:
+        """Load model and processor.
+
+        Raises:
+            WeightsError: The weights cannot be found, read, or are of another family, or the tokenizer is not the model's.
+            DeviceError: The machine has no such device.
+            BackendError: `trace_from` is beyond the model's layers.
+        """
+        device = resolve_device(runtime.device)
+        checkpoint = locate(config.weights, config.revision)
+        processor = load_processor(checkpoint)
+        hf = HFBackend(load_model(checkpoint, self.family, resolve_dtype(config.dtype, device), device))
+        hf.layer_range(config.trace_from, None)
+        _check_tokens(checkpoint, processor, hf)
+        self._config, self._processor = config, processor
+        decoder = Decoder(hf.model, processor.tokenizer, config.max_new_tokens)
+        self._reader = Reader(hf, Chat(processor, config.system), decoder, config.trace_from)
+        vision = hf.model.config.vision_config
+        self._merge, self._frames_per_slot = int(vision.spatial_merge_size), int(vision.temporal_patch_size)
+        self._cell = int(vision.patch_size) * self._merge  # pixels along each side of a visual token
+
+    @torch.inference_mode()
+    def open(self, frames: Frames, view: str, prelude: Array | None = None) -> VisualSession:
+        """Run the vision tower over every frame and prefill up to the last visual token, once.
+
+        Args:
+            frames: T frames.
+            view: "video" makes one sequence of ceil(T / 2) slots; "frame" makes T sequences, `batch` at a time.
+            prelude: (P, d) embeddings placed before the visual tokens, or None.
+
+        Raises:
+            BackendError: The view is unknown, a prelude is of another width, frames are too long for their width, or the processor laid
+                out other tokens than the grid says.
+        """
+        layout = self._layout(frames, view)
+        kind: Literal["video", "image"] = "video" if view == "video" else "image"
+        slots = layout.slots if view == "video" else 1
+        block = VisualBlock(slots, layout.rows, layout.columns, self.slot_step(frames) if view == "video" else 1.0)
+        opening = self._opening(block, kind, prelude)
+        batch = self._config.views.video.batch if view == "video" else self._config.views.frame.batch
+        prefixes = [
+            prefill(self._reader.hf, opening, pixels, sequences, self._config.trace_from)
+            for pixels, sequences in self._pixels(frames.images, layout, kind)
+        ]
+        return VisualSession(self._reader, kind, prefixes, layout, batch)
+
+    @torch.inference_mode()
+    def complete(self, text: str) -> str:
+        """The greedy answer to a text-only turn."""
+        ids = torch.tensor([self._reader.chat.text(text)], device=self._reader.hf.device)
+        positions = torch.arange(ids.shape[1], device=ids.device).expand(3, 1, -1)
+        return self._reader.decoder.words(self._reader.decoder.generate(ids, torch.ones_like(ids), positions)[0])
+
+    def describe(self) -> Provenance:
+        """Device, dtype and weights, for the manifest."""
+        hf = self._reader.hf
+        return Provenance(str(hf.device), str(hf.dtype).removeprefix("torch."), self._config.weights, self._config.revision)
+
+    def peak_memory(self) -> int:
+        """Most device memory in use so far, in bytes; 0 where the device does not tell (CPU)."""
+        return peak_memory(self._reader.hf.device)
+
+    def slot_step(self, frames: Frames) -> float:
+        """Temporal positions from one slot to the next."""
+        return 1.0
+
+    def _layout(self, frames: Frames, view: str) -> GridLayout:
+        if view not in VIEWS:
+            raise BackendError(f'there is no view "{view}"; wanted one of: {", ".join(VIEWS)}.')
+        rows, columns = grid_size(frames.size, self._cell, self._config.views.video.tokens_per_frame)
+        if view == "video":
+            return GridLayout(-(-len(frames) // self._frames_per_slot), rows, columns, self._frames_per_slot)
+        scale = self._config.views.frame.scale
+        return GridLayout(len(frames), rows * scale, columns * scale)
+
+    def _opening(self, block: VisualBlock, kind: Literal["video", "image"], prelude: Array | None) -> Opening:
+        """Tokens and positions up to the last visual token."""
+        hf = self._reader.hf
+        turn = self._reader.chat.turn("", kind)
+        soft = None if prelude is None else embeddings_for(hf, prelude, "prelude")
+        # Embeddings stand before the token that opens the visual ones.
+        at = len(turn.before) - (turn.before[-1:] == (hf.model.config.vision_start_token_id,))
+        filler = [turn.before[0]] * (0 if soft is None else len(soft))
+        ids = torch.tensor([*turn.before[:at], *filler, *turn.before[at:], *[turn.visual] * len(block)], device=hf.device)
+        visual = torch.arange(len(ids) - len(block), len(ids), device=hf.device)
+        positions = mrope_positions(hf.is_visual(ids), [block]).to(hf.device)
+        return Opening(ids, positions, visual, soft, at)
+
+    def _pixels(self, images: np.ndarray, layout: GridLayout, kind: Literal["video", "image"]) -> Iterator[tuple[dict[str, Any], int]]:
+        """Pixels and grids for the model, and how many sequences they are for, batch by batch."""
+        size = (layout.rows * self._cell, layout.columns * self._cell)
+        common = {"do_resize": False, "return_tensors": "pt", "input_data_format": "channels_last"}
+        if kind == "video":
+            output = self._processor.video_processor([resize(images, size)], do_sample_frames=False, **common)
+            self._check_grid(output["video_grid_thw"], 1, layout.slots, layout)
+            yield {name: output[name] for name in ("pixel_values_videos", "video_grid_thw")}, 1
+            return
+        for start in range(0, len(images), self._config.views.frame.batch):
+            shown = resize(images[start : start + self._config.views.frame.batch], size)
+            output = self._processor.image_processor(list(shown), **common)
+            self._check_grid(output["image_grid_thw"], len(shown), 1, layout)
+            yield {name: output[name] for name in ("pixel_values", "image_grid_thw")}, len(shown)
+
+    def _check_grid(self, found: torch.Tensor, sequences: int, slots: int, layout: GridLayout) -> None:
+        wanted = [[slots, layout.rows * self._merge, layout.columns * self._merge]] * sequences
+        if found.tolist() != wanted:
+            raise BackendError(
+                f"the checkpoint's processor laid out patches {found.tolist()}; wanted {wanted}. "
+                "Check that patch_size, merge_size and temporal_patch_size of its processor are those of its model."
+            )
+
+
+def _check_tokens(checkpoint: Checkpoint, processor: Any, hf: HFBackend) -> None:
+    """Refuse a tokenizer of another model: without its files transformers makes up an empty one."""
+    for kind in ("image", "video"):
+        token, wanted = getattr(processor, f"{kind}_token"), getattr(hf.model.config, f"{kind}_token_id")
+        if processor.tokenizer.convert_tokens_to_ids(token) != wanted:
+            raise WeightsError(
+                f"weights: the tokenizer of {checkpoint.about} does not know {token} as token {wanted}, as its model does; "
+                "wanted tokenizer.json and tokenizer_config.json of the same checkpoint."
+            )

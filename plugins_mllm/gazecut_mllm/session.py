@@ -1,0 +1,138 @@
+"""Sessions: one view of one clip with its visual prefix in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Literal, Self
+
+import torch
+
+from gazecut.errors import BackendError
+from gazecut.values import Answer, GridLayout, Question, TraceSpec
+from gazecut_mllm.chat import Chat
+from gazecut_mllm.continuation import Continuation, Reply, Suffix
+from gazecut_mllm.generation import Decoder
+from gazecut_mllm.hf import HFBackend
+from gazecut_mllm.prefix import Prefix
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What every session of a backend shares.
+
+    Attributes:
+        hf: The model.
+        chat: Words turns.
+        decoder: Generates and words answers.
+        trace_from: First layer that can be traced.
+    """
+
+    hf: HFBackend
+    chat: Chat
+    decoder: Decoder
+    trace_from: int
+
+
+class VisualSession:
+    """One view of one clip; questions continue from its prefixes.
+
+    Traces put their layers together from the prefix when they are read: a prefix leaves memory once the session is closed and
+    its traces are gone.
+    """
+
+    layout: GridLayout
+
+    def __init__(self, reader: Reader, kind: Literal["video", "image"], prefixes: Sequence[Prefix], layout: GridLayout, batch: int) -> None:
+        """Keep prefilled prefixes.
+
+        Args:
+            reader: The model and its ways.
+            kind: What the chat template calls the visual tokens.
+            prefixes: The sequences of the view, in order, in batches.
+            layout: What each visual token covers.
+            batch: Most sequences in one forward pass.
+        """
+        self.layout = layout
+        self._reader, self._kind, self._batch = reader, kind, batch
+        self._prefixes: tuple[Prefix, ...] | None = tuple(prefixes)
+
+    @torch.inference_mode()
+    def ask(self, questions: Sequence[Question]) -> Sequence[Answer]:
+        """Answer several questions from the shared prefix, greedily.
+
+        Raises:
+            BackendError: The session is closed, a trace asks for layers that the model lacks or the session does not keep, or steering
+                is of another width or place than the session can take.
+            PromptError: A question holds one of the model's own visual tokens.
+        """
+        if self._prefixes is None:
+            raise BackendError("this session is closed; open another to ask more.")
+        suffixes = [self._suffix(question) for question in questions]
+        replies: list[list[Reply]] = [[] for _ in suffixes]
+        for prefix in self._prefixes:
+            at_once = max(1, self._batch // prefix.sequences)
+            for start in range(0, len(suffixes), at_once):
+                batch = Continuation(self._reader.hf, prefix, suffixes[start : start + at_once]).replies(self._reader.decoder)
+                for index, of_suffix in enumerate(batch, start):
+                    replies[index] += of_suffix
+        return [_answer(of_question) for of_question in replies]
+
+    def close(self) -> None:
+        """Free the prefix; a second call does nothing."""
+        self._prefixes = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _suffix(self, question: Question) -> Suffix:
+        turn = self._reader.chat.turn(question.text, self._kind)
+        suffix = Suffix(turn.after, turn.question, self._spec(question.trace))
+        steering = question.steering
+        if steering is None:
+            return suffix
+        if steering.place == "before-vision":
+            self._check_prelude(len(steering.embeddings))
+            return suffix
+        soft = embeddings_for(self._reader.hf, steering.embeddings, "steering")
+        at = turn.question.start if steering.place == "before-text" else turn.question.stop
+        moved = len(soft) if steering.place == "before-text" else 0
+        ids = (*turn.after[:at], *[turn.after[0]] * len(soft), *turn.after[at:])
+        return replace(suffix, ids=ids, question=range(turn.question.start + moved, turn.question.stop + moved), steering=soft, steering_at=at)
+
+    def _spec(self, spec: TraceSpec | None) -> TraceSpec | None:
+        if spec is None:
+            return None
+        first, last = self._reader.hf.layer_range(spec.first_layer, spec.last_layer)
+        if first < self._reader.trace_from:
+            raise BackendError(f"a trace asks for layer {first}; sessions keep layers from {self._reader.trace_from} on. Lower mllm.trace_from.")
+        return replace(spec, last_layer=last)
+
+    def _check_prelude(self, length: int) -> None:
+        assert self._prefixes is not None
+        prelude = self._prefixes[0].opening.prelude
+        have = 0 if prelude is None else len(prelude)
+        if have != length:
+            raise BackendError(
+                f"a question is steered by {length} embeddings before the visual tokens, the session was opened with {have}. Open it with them as prelude."
+            )
+
+
+def embeddings_for(backend: HFBackend, embeddings: object, what: str) -> torch.Tensor:
+    """Soft tokens (P, d) as the model takes them, on its device.
+
+    Raises:
+        BackendError: They are of another width than the model.
+    """
+    soft = torch.as_tensor(embeddings).to(backend.device, backend.dtype)
+    if soft.ndim != 2 or soft.shape[1] != backend.width:
+        raise BackendError(f"{what} embeddings have shape {tuple(soft.shape)}; wanted (P, {backend.width}), the width of this model.")
+    return soft
+
+
+def _answer(replies: Sequence[Reply]) -> Answer:
+    return Answer(tuple(reply.text for reply in replies), tuple(reply.trace for reply in replies if reply.trace is not None))
