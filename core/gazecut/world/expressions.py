@@ -54,7 +54,7 @@ def attributes(body: Body, *, moment: float = 0.5, moving: bool = True) -> tuple
 
 
 def size_word(body: Body) -> str:
-    """ "large", "medium" or "small"."""
+    """How large a body is, in one word."""
     if body.radius >= LARGE:
         return "large"
     return "small" if body.radius <= SMALL else "medium"

@@ -13,6 +13,7 @@ from gazecut.world.bodies import Body, Ground, Plan
 Pixels: TypeAlias = NDArray[np.uint8]
 SUBPIXEL_BITS: Final = 6
 NOISE_TILE: Final = 640  # px
+NOISE_DEVIATION: Final = 32  # of the stored noise, before it is scaled
 
 
 def paint(plan: Plan, moments: NDArray[np.float64], size: int) -> tuple[Pixels, Pixels]:
@@ -105,19 +106,15 @@ def _to_pixels(points: NDArray[np.float64]) -> NDArray[np.int32]:
 def _add_noise(frame: Pixels, plan: Plan, moment: float) -> None:
     """Add Gaussian pixel noise of the plan's strength, another one at every moment."""
     size = len(frame)
-    tile = _noise_tile()
-    room = max(NOISE_TILE - size, 1)
     key = int(moment * 7919 + plan.noise * 104729)
-    top, left = key * 31 % room, key * 17 % room
+    tile = _noise_tile(max(NOISE_TILE, size + 128))
+    top, left = key * 31 % (len(tile) - size), key * 17 % (len(tile) - size)
     grain = tile[top : top + size, left : left + size]
-    if grain.shape[0] < size:
-        repeats = -(-size // NOISE_TILE)
-        grain = np.tile(tile, (repeats, repeats, 1))[:size, :size]
-    signed = cv2.multiply(grain, plan.noise / 32.0, dtype=cv2.CV_16S)
-    cv2.add(frame, signed, frame, dtype=cv2.CV_8U)
+    noise = cv2.addWeighted(grain, plan.noise / NOISE_DEVIATION, grain, 0.0, 0.0)
+    cv2.add(frame, noise, frame, dtype=cv2.CV_8U)
 
 
 @cache
-def _noise_tile() -> NDArray[np.int16]:
-    """Normal noise of standard deviation 32, drawn once."""
-    return (np.random.default_rng(7).standard_normal((NOISE_TILE, NOISE_TILE, 3)) * 32).astype(np.int16)
+def _noise_tile(side: int) -> NDArray[np.int16]:
+    """Normal noise of standard deviation `NOISE_DEVIATION`, drawn once."""
+    return (np.random.default_rng(7).standard_normal((side, side, 3)) * NOISE_DEVIATION).astype(np.int16)
