@@ -58,3 +58,48 @@ def register_scorer(register: Register) -> None:
             config="gazecut_plugins.config:ObjectScoreOptions",
         )
     )
+
+
+@hookimpl
+def register_exporter(register: Register) -> None:
+    """Declare exporters."""
+    register(
+        ComponentSpec(
+            name="masks",
+            summary="palette images and run-length codes of every frame",
+            target="gazecut_plugins.exporters.masks:MasksExporter",
+            config="gazecut_plugins.exporters.config:MasksOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="overlay",
+            summary="the clip with its objects tinted and outlined, as H.264 video",
+            target="gazecut_plugins.exporters.overlay:OverlayExporter",
+            config="gazecut_plugins.exporters.config:OverlayOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="heatmaps",
+            summary="the maps as safetensors",
+            target="gazecut_plugins.exporters.heatmaps:HeatmapsExporter",
+            config="gazecut_plugins.exporters.config:HeatmapsOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="sheet",
+            summary="a contact sheet of the sampled frames: attention, points, candidates, masks",
+            target="gazecut_plugins.exporters.sheet:SheetExporter",
+            config="gazecut_plugins.exporters.config:SheetOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="manifest",
+            summary="run.json: what is enough to repeat the run, and what was measured",
+            target="gazecut_plugins.exporters.manifest:ManifestExporter",
+            config="gazecut_plugins.exporters.config:ManifestOptions",
+        )
+    )

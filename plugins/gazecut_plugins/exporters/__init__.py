@@ -1,0 +1,1 @@
+"""What a run writes: masks, overlay, heat maps, contact sheet, manifest."""

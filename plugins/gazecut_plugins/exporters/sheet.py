@@ -1,0 +1,163 @@
+"""A contact sheet: for each sampled frame, where the model looked, what that prompted, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from gazecut.result import Result
+from gazecut_plugins.exporters.config import SheetOptions
+from gazecut_plugins.exporters.lettering import Lettering
+from gazecut_plugins.exporters.palette import INK, PAPER, SOFT
+from gazecut_plugins.exporters.sheet_margin import WIDTH as MARGIN_WIDTH
+from gazecut_plugins.exporters.sheet_margin import Margin
+from gazecut_plugins.exporters.sheet_tiles import Tiles
+
+_MOST_COLUMNS = 8
+_CONTENT_WIDTH = 1390  # pixels for all columns
+_LARGEST_TILE = (240, 330)  # height, width
+_GAP = 6
+_EDGE = 28  # free space around everything
+_GUTTER = 26  # for the names of rows, which stand upright
+_TITLE = 34
+_TEXT = 18
+_SMALL = 15
+_CAPTION = 26  # above each block of rows
+
+Row = tuple[str, Callable[[int, np.ndarray], np.ndarray]]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where tiles stand.
+
+    Attributes:
+        columns: Frames side by side.
+        rows: Tiles of one frame, one below the other.
+        tile: (height, width) of a tile.
+        blocks: How often the columns are filled.
+    """
+
+    columns: int
+    rows: int
+    tile: tuple[int, int]
+    blocks: int
+
+    @classmethod
+    def for_frames(cls, count: int, rows: int, size: tuple[int, int]) -> _Grid:
+        """The grid for so many frames of (H, W) pixels."""
+        blocks = -(-count // _MOST_COLUMNS)
+        columns = -(-count // blocks)
+        width = min(_CONTENT_WIDTH // columns - _GAP, _LARGEST_TILE[1], _LARGEST_TILE[0] * size[1] // size[0])
+        width = max(width, 24)
+        return cls(columns, rows, (max(8, round(width * size[0] / size[1])), width), blocks)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of all blocks."""
+        return self.blocks * self._block_height - 2 * _GAP, _GUTTER + self.columns * (self.tile[1] + _GAP) - _GAP
+
+    @property
+    def _block_height(self) -> int:
+        return _CAPTION + self.rows * (self.tile[0] + _GAP) + 2 * _GAP
+
+    def corner(self, number: int, row: int) -> tuple[int, int]:
+        """(x, y) of the tile of frame `number` in a row; row 0's y less `_CAPTION` is where its caption begins."""
+        block, column = divmod(number, self.columns)
+        x = _GUTTER + column * (self.tile[1] + _GAP)
+        return x, block * self._block_height + _CAPTION + row * (self.tile[0] + _GAP)
+
+
+class SheetExporter:
+    """Writes `evidence/sheet.png`."""
+
+    def __init__(self, config: SheetOptions) -> None:
+        """Take the options.
+
+        Raises:
+            OutputError: The font cannot be read.
+        """
+        self._config = config
+        self._lettering = Lettering(config.font)
+
+    def export(self, result: Result, folder: Path) -> None:
+        """Draw the sheet.
+
+        Raises:
+            ClipError: A sampled frame cannot be decoded.
+        """
+        places = _spread(len(result.frame_indices), self._config.frames)
+        images = result.clip.frames(result.frame_indices[places].tolist())
+        views = self._views(result)
+        grid = _Grid.for_frames(len(places), len(views) + 4, result.clip.size)
+        body = self._body(result, grid, _rows(Tiles(result, grid.tile, self._lettering), views), zip(places, images, strict=True))
+        (folder / "evidence").mkdir(exist_ok=True)
+        self._page(result, body, Margin(self._lettering).of(result), len(places)).save(folder / "evidence" / "sheet.png")
+
+    def _views(self, result: Result) -> dict[str, np.ndarray]:
+        maps = {"video view": result.heatmaps.video, "frame view": result.heatmaps.frame} if self._config.views else {}
+        return {name: values for name, values in maps.items() if values is not None}
+
+    def _body(self, result: Result, grid: _Grid, rows: Sequence[Row], frames: Iterable[tuple[int, np.ndarray]]) -> Image.Image:
+        """All tiles with captions and the names of rows."""
+        height, width = grid.size
+        body = Image.new("RGB", (width, height), PAPER)
+        draw = ImageDraw.Draw(body)
+        for number, (place, image) in enumerate(frames):
+            for row, (name, tile) in enumerate(rows):
+                x, y = grid.corner(number, row)
+                body.paste(Image.fromarray(tile(place, image)), (x, y))
+                if number % grid.columns == 0:
+                    self._write_upright(body, name, x - _GUTTER, y, grid.tile[0])
+            x, y = grid.corner(number, 0)
+            index = int(result.frame_indices[place])
+            caption = self._lettering.shortened(f"frame {index}  ·  {index / result.clip.fps:.1f} s", _SMALL, grid.tile[1])
+            self._lettering.write(draw, (x, y - _CAPTION / 2), caption, _SMALL, SOFT)
+        return body
+
+    def _write_upright(self, body: Image.Image, name: str, x: int, y: int, length: int) -> None:
+        """A row's name, read from below, in the middle of its tile."""
+        strip = Image.new("RGB", (length, _GUTTER - 2), PAPER)
+        text = self._lettering.shortened(name, _SMALL, length)
+        self._lettering.write(ImageDraw.Draw(strip), (length / 2, strip.height / 2), text, _SMALL, INK, "mm")
+        body.paste(strip.transpose(Image.Transpose.ROTATE_90), (x, y))
+
+    def _page(self, result: Result, body: Image.Image, margin: Image.Image, shown: int) -> Image.Image:
+        """Title, margin and tiles on one page."""
+        width = MARGIN_WIDTH + body.width
+        titles = self._lettering.wrapped(result.expression or result.clip.name, _TITLE, width, lines=2)
+        top = _EDGE + round(1.25 * _TITLE) * len(titles) + 2 * _TEXT + 10
+        page = Image.new("RGB", (width + 2 * _EDGE, top + max(body.height, margin.height) + _EDGE), PAPER)
+        draw = ImageDraw.Draw(page)
+        y = _EDGE + 0.6 * _TITLE
+        for line in titles:
+            self._lettering.write(draw, (_EDGE, y), line, _TITLE, INK)
+            y += 1.25 * _TITLE
+        self._lettering.write(draw, (_EDGE, y), self._lettering.shortened(_summary(result, shown), _TEXT, width), _TEXT, SOFT)
+        page.paste(margin, (_EDGE, top))
+        page.paste(body, (_EDGE + MARGIN_WIDTH, top))
+        return page
+
+
+def _rows(tiles: Tiles, views: Mapping[str, np.ndarray]) -> list[Row]:
+    shown: list[Row] = [(name, partial(tiles.heat, maps)) for name, maps in views.items()]
+    return [("frame", tiles.frame), *shown, ("attention", tiles.attention), ("candidates", tiles.candidates), ("result", tiles.found)]
+
+
+def _spread(count: int, most: int) -> np.ndarray:
+    """All of `count` places, or `most` of them at even distances, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def _summary(result: Result, shown: int) -> str:
+    """What was found, in numbers."""
+    found = f"{len(result.objects)} {'object' if len(result.objects) == 1 else 'objects'}" if result.objects else "nothing found"
+    sampled = len(result.frame_indices)
+    frames = f"{sampled} of {result.clip.length} frames looked at" + (f", {shown} of them shown" if shown < sampled else "")
+    height, width = result.clip.size
+    return f"{found}  ·  {len(result.tracklets)} candidates  ·  {frames}  ·  {result.clip.name}, {width} x {height}"
