@@ -40,19 +40,18 @@ def demo(
     from gazecut.world import render
     from gazecut.world.files import write_scene
 
-    start = time.perf_counter()
+    start, sample = time.perf_counter(), output / "sample"
     scene = render(seed, frames=FRAMES, size=SIZE)
     expression = scene.expressions[0]
     with progress_bars() as progress:
         pipeline = Pipeline.from_recipe("pocket", device=device, progress=progress)
-        sample, found = output / "sample", output / "result"
         with staged(sample) as fresh:
             write_scene(scene, fresh)
         result = pipeline.segment(sample / "clip.mp4", expression.text)
-        result.save(found)
+        result.save(output)
     _print_score(scene, expression, result)
-    typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed([result])}\n")
-    typer.echo("\n".join(columns(_places(sample, found))))
+    typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed([result])}\n\nLook at:")
+    typer.echo("\n".join(columns(_places(sample, output))))
 
 
 def _print_score(scene: Scene, expression: Expression, result: Result) -> None:
@@ -64,11 +63,11 @@ def _print_score(scene: Scene, expression: Expression, result: Result) -> None:
     typer.echo(f"J {region:.3f}   F {contour:.3f}   J&F {(region + contour) / 2:.3f}   (1 is the truth)")
 
 
-def _places(sample: Path, found: Path) -> list[tuple[str, str]]:
+def _places(sample: Path, output: Path) -> list[tuple[str, str]]:
     return [
+        (str(output / "evidence" / "sheet.png"), "where the model looked, and what came of it"),
+        (str(output / "overlay.mp4"), "what was found, over the clip"),
         (str(sample / "clip.mp4"), "the clip; its truth in masks/ beside it"),
-        (str(found / "overlay.mp4"), "what was found, over the clip"),
-        (str(found / "evidence" / "sheet.png"), "where the model looked, and what came of it"),
-        (str(found / "masks"), "one palette image per frame"),
-        (str(found / "run.json"), "how to repeat it"),
+        (str(output / "masks"), "one palette image per frame"),
+        (str(output / "run.json"), "how to repeat it"),
     ]

@@ -7,14 +7,18 @@ from typing import Annotated
 
 import typer
 
-from gazecut.cli.options import Output
+from gazecut.cli.options import Device, Output, Overrides, Recipe
+from gazecut.cli.tables import columns
 
-app = typer.Typer(help="Render scenes of the pocket world, with the truth beside them.", no_args_is_help=True)
+app = typer.Typer(help="Scenes of the pocket world, with the truth beside them; and how well a recipe does on them.", no_args_is_help=True)
+
+FIRST_SEED = 90_000
+HELD_OUT = "from 90000 on they are held out from all training."
 
 
 @app.command("render")
 def render(
-    seed: Annotated[int, typer.Option("--seed", min=0, help="First scene; from 90000 on they are held out from all training.")] = 90_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help=f"First scene; {HELD_OUT}")] = FIRST_SEED,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many scenes, seed by seed.")] = 1,
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of each clip.")] = 24,
     size: Annotated[int, typer.Option("--size", min=32, help="Width and height in pixels.")] = 256,
@@ -38,3 +42,54 @@ def render(
         with staged(folder) as fresh:
             write_scene(scene, fresh)
         typer.echo(f"{folder}: {len(scene.objects)} objects, {len(scene.expressions)} expressions")
+
+
+@app.command("score")
+def score(
+    recipe: Recipe = "pocket",
+    overrides: Overrides = None,
+    scenes: Annotated[int, typer.Option("--scenes", "-n", min=1, help="How many scenes.")] = 50,
+    seed: Annotated[int, typer.Option("--seed", min=0, help=f"First scene; {HELD_OUT}")] = FIRST_SEED,
+    expressions: Annotated[int, typer.Option("--expressions", min=1, help="Most expressions of a scene.")] = 2,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: means by kind of expression.")] = False,
+) -> None:
+    """Score a recipe on scenes whose truth is known: masks, maps and answers, by kind of expression.
+
+    Pointing is the share of frames whose map peaks on the target; any object, on any object; random object, what a guess would reach.
+
+    ```
+    gazecut world score
+    gazecut world score -n 20 --set fusion.contrastive.sigma=2
+    gazecut world score --set segmenter=attention --json
+    ```
+    """
+    from gazecut.cli.progress import progress_bars
+    from gazecut.pipeline import Pipeline
+    from gazecut.world_score import score_world, summarise
+
+    pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device)
+    with progress_bars() as progress:
+        trials = list(score_world(pipeline, scenes, seed, expressions, lambda done: progress("scenes", done, scenes)))
+    means = summarise(trials)
+    if as_json:
+        typer.echo(_json(means))
+    else:
+        names = list(next(iter(means.values())))
+        rows = [(kind, *(_cell(row.get(name, float("nan"))) for name in names)) for kind, row in means.items()]
+        typer.echo("\n".join(columns([("kind", *names), *rows])))
+
+
+def _json(means: dict[str, dict[str, float]]) -> str:
+    """Means with null for what no scene could tell; JSON has no word for nan."""
+    import json
+
+    return json.dumps(
+        {kind: {name: None if value != value else value for name, value in row.items()} for kind, row in means.items()}, indent=2
+    )
+
+
+def _cell(value: float) -> str:
+    if isinstance(value, int):
+        return str(value)
+    return "-" if value != value else f"{value:.3f}"
