@@ -1,0 +1,1 @@
+"""Training of the pocket multimodal LLM. Not shipped in the wheel."""

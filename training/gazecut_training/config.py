@@ -1,0 +1,125 @@
+"""The curriculum: stages counted in steps, so that a run is deterministic and can be resumed."""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+
+from gazecut.world import Kind, Theme
+
+View: TypeAlias = Literal["crop", "image", "pair", "frame", "clip"]
+
+TRAINING_SEEDS: Final = 80_000
+"""Scene seeds below this are for training, from here to 90,000 for validation; from 90,000 on they are held out."""
+
+KIND_WEIGHTS: Final[dict[Kind, float]] = {
+    "colour": 1.0,
+    "name": 0.6,
+    "size": 1.0,
+    "place": 1.0,
+    "combination": 1.0,
+    "motion": 1.0,
+    "several": 0.3,
+}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Some steps on one mix of scenes.
+
+    Attributes:
+        steps: Optimizer steps.
+        views: View to share of the steps. "crop": 128 px image of objects twice as large; "image": 128 px image;
+            "pair": two neighbouring frames of a clip at 128 px; "frame": 256 px image; "clip": 8 frames at 128 px.
+        batch: View to scenes per step.
+        objects: View to numbers of objects, drawn evenly; None is the world's own mix.
+        themes: Theme to weight; empty is the world's own mix.
+        kinds: Kind of expression to weight, for views that show motion.
+        short: Questions with a short answer (object, background) per scene.
+        long: Questions of the attribute turn per scene.
+        background: Share of background questions among the short ones.
+        text: Category questions per step (text alone).
+    """
+
+    steps: int
+    views: dict[View, float]
+    batch: dict[View, int]
+    objects: dict[View, tuple[int, ...]] = field(default_factory=dict)
+    themes: dict[Theme, float] = field(default_factory=dict)
+    kinds: dict[Kind, float] = field(default_factory=lambda: dict(KIND_WEIGHTS))
+    short: int = 3
+    long: int = 2
+    background: float = 0.12
+    text: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run.
+
+    Attributes:
+        stages: In order.
+        seed: Seed of weights and data.
+        lr: Learning rate of the Muon matrices; embeddings and vectors get `lr_small`.
+        lr_small: AdamW learning rate.
+        warmup: Steps of linear warm-up.
+        decay: Share of all steps, at the end, over which both rates fall linearly to 3 %.
+        layers: Layers of the language model.
+        depth: Blocks of the vision tower.
+    """
+
+    stages: tuple[Stage, ...]
+    seed: int = 1
+    lr: float = 3e-3
+    lr_small: float = 3e-3
+    warmup: int = 60
+    decay: float = 0.4
+    layers: int = 6
+    depth: int = 3
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage(self, step: int) -> Stage:
+        """The stage that a step, counted from 0, belongs to."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]
+
+    def rate(self, step: int) -> float:
+        """Factor on the learning rates at a step."""
+        rising = min(1.0, (step + 1) / self.warmup)
+        left = (self.steps - step) / (self.decay * self.steps)
+        return rising * max(0.03, min(1.0, left))
+
+
+POCKET: Final = Config(
+    stages=(
+        Stage(
+            550,
+            {"crop": 0.4, "image": 0.25, "pair": 0.35},
+            {"crop": 64, "image": 64, "pair": 64},
+            objects={"crop": (1,), "image": (1,), "pair": (1,)},
+            kinds={"colour": 1.0, "motion": 0.3},
+            short=1,
+            long=1,
+        ),
+        Stage(
+            750,
+            {"crop": 0.05, "image": 0.35, "pair": 0.6},
+            {"crop": 48, "image": 36, "pair": 36},
+            objects={"crop": (1,), "image": (2,), "pair": (1, 2, 2)},
+            text=16,
+        ),
+        Stage(
+            1500,
+            {"image": 0.1, "pair": 0.2, "frame": 0.3, "clip": 0.4},
+            {"image": 36, "pair": 36, "frame": 14, "clip": 14},
+            objects={"image": (2, 3), "pair": (2, 3), "frame": (2, 3), "clip": (1, 2, 2, 3)},
+            text=16,
+        ),
+        Stage(5000, {"frame": 0.42, "clip": 0.58}, {"frame": 14, "clip": 14}, text=16),
+    ),
+)

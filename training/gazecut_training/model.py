@@ -1,0 +1,113 @@
+"""The pocket model and its processor: the stock Qwen2.5-VL classes at toy size."""
+
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import (
+    GenerationConfig,
+    PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from gazecut_training.tokenizer import (
+    CHAT_TEMPLATE,
+    END,
+    IMAGE_PAD,
+    PAD,
+    START,
+    VIDEO_PAD,
+    VISION_END,
+    VISION_START,
+)
+
+PATCH: Final = 8  # px
+MERGE: Final = 2  # patches per token and axis
+WINDOW: Final = 64  # px
+TOKENS_PER_SECOND: Final = 2
+FRAME_SIZE: Final = 256  # px, 16 x 16 tokens
+VIDEO_SIZE: Final = 128  # px, 8 x 8 tokens
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast, seed: int, layers: int = 6, depth: int = 3) -> Qwen2_5_VLForConditionalGeneration:
+    """Build the model with random weights.
+
+    Args:
+        tokenizer: Gives the vocabulary size and the special tokens.
+        seed: Seed of the weights.
+        layers: Layers of the language model.
+        depth: Blocks of the vision tower.
+    """
+    ids = dict(
+        zip(
+            (PAD, START, END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD),
+            tokenizer.convert_tokens_to_ids([PAD, START, END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD]),
+            strict=True,
+        )
+    )
+    config = Qwen2_5_VLConfig(
+        text_config={
+            "vocab_size": len(tokenizer),
+            "hidden_size": 128,
+            "intermediate_size": 384,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 4,
+            "max_position_embeddings": 4096,
+            "initializer_range": 0.06,
+            "rms_norm_eps": 1e-6,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 30.0, "mrope_section": [4, 6, 6]},
+            "bos_token_id": ids[PAD],
+            "eos_token_id": ids[END],
+            "pad_token_id": ids[PAD],
+        },
+        vision_config={
+            "depth": depth,
+            "hidden_size": 96,
+            "intermediate_size": 288,
+            "num_heads": 4,
+            "patch_size": PATCH,
+            "spatial_merge_size": MERGE,
+            "temporal_patch_size": 2,
+            "tokens_per_second": TOKENS_PER_SECOND,
+            "window_size": WINDOW,
+            "out_hidden_size": 128,
+            "fullatt_block_indexes": (),
+            "initializer_range": 0.06,
+        },
+        image_token_id=ids[IMAGE_PAD],
+        video_token_id=ids[VIDEO_PAD],
+        vision_start_token_id=ids[VISION_START],
+        vision_end_token_id=ids[VISION_END],
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(seed)
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=ids[END], pad_token_id=ids[PAD], bos_token_id=ids[PAD], max_new_tokens=64
+    )
+    return model
+
+
+def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
+    """Build the processor; its default sizes are 256 px for images and 128 px for videos."""
+    common = {"patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": 2}
+    return Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size={"shortest_edge": FRAME_SIZE**2, "longest_edge": FRAME_SIZE**2}, **common),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(
+            size={"shortest_edge": VIDEO_SIZE**2, "longest_edge": 8 * VIDEO_SIZE**2}, cap_pixels_per_frame=False, **common
+        ),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def export(model: Qwen2_5_VLForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write a checkpoint folder that AutoProcessor and AutoModelForImageTextToText load offline."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    build_processor(tokenizer).save_pretrained(folder)
