@@ -89,7 +89,10 @@ def test_overlays_are_equal_when_decoded(make_result, tmp_path):
 
 def test_many_objects_and_long_expressions_fit_the_strip(make_result, tmp_path):
     crowd = make_result(scores=tuple(0.9 - 0.01 * number for number in range(12)), expression="the " + "very " * 60 + "red disc")
-    assert exported_video(crowd, tmp_path / "crowd").shape == exported_video(make_result(), tmp_path / "two").shape
+    tall, usual = exported_video(crowd, tmp_path / "crowd"), exported_video(make_result(), tmp_path / "two")
+    assert 10 < tall.shape[1] - usual.shape[1] < 40, "a second line, and no third"
+    assert (tall[0, 48 * 8 + 4 :, :6] < 60).all(), "nothing runs over the edge"
+    assert (tall[0, 48 * 8 + 4 :, -6:] < 60).all()
     nothing = exported_video(make_result(scores=()), tmp_path / "nothing")
     assert not np.array_equal(nothing[0, -30:], exported_video(make_result(), tmp_path / "some")[0, -30:])
 

@@ -79,24 +79,32 @@ class OverlayExporter:
     def _legend(self, result: Result, size: tuple[int, int]) -> np.ndarray:
         """A strip (h, W, 3) uint8: the expression on the left, the objects with their scores on the right."""
         text = max(13, round(min(size) / 26))
-        strip = Image.new("RGB", (size[1], round(2.4 * text)), NIGHT)
-        draw, middle, end = ImageDraw.Draw(strip), strip.height / 2, size[1] - 0.8 * text
-        if not result.objects:
+        objects, end = self._legend_of_objects(result.objects, size[1], text)
+        lines = self._lettering.wrapped(result.expression or result.clip.name, text, end - 1.2 * text, lines=2)
+        step = round(1.4 * text)
+        strip = Image.new("RGB", (size[1], text + step * max(1, len(lines))), NIGHT)
+        strip.paste(objects, (0, (strip.height - objects.height) // 2))
+        for number, line in enumerate(lines):
+            self._lettering.write(ImageDraw.Draw(strip), (0.8 * text, text / 2 + step * (number + 0.5)), line, text, PAPER)
+        return np.asarray(strip)
+
+    def _legend_of_objects(self, objects: Sequence[FoundObject], width: int, text: int) -> tuple[Image.Image, float]:
+        """One line with the objects from the right, as many as fit into half of it, and where it begins."""
+        strip = Image.new("RGB", (width, 2 * text), NIGHT)
+        draw, middle, end = ImageDraw.Draw(strip), float(text), width - 0.8 * text
+        if not objects:
             end = self._write_left_of(draw, end, middle, "nothing found", text)
-        for number, found in reversed(list(enumerate(result.objects))):
-            if end < 0.45 * size[1]:
-                end = self._write_left_of(draw, end, middle, f"{number + 1} more", text)
-                break
+        for number, found in reversed(list(enumerate(objects))):
+            if end < 0.5 * width:
+                return strip, self._write_left_of(draw, end, middle, f"{number + 1} more", text)
             end = self._write_left_of(draw, end, middle, f"{found.score:.2f}", text)
             box = (end - 1.1 * text, middle - 0.65 * text, end + 0.2 * text, middle + 0.65 * text)
             colour = object_colour(found.id)
             draw.rounded_rectangle(box, radius=0.3 * text, fill=colour)
-            if len(result.objects) > 1:
+            if len(objects) > 1:
                 self._lettering.write(draw, ((box[0] + box[2]) / 2, middle), str(found.id), round(0.85 * text), readable_on(colour), "mm")
             end = box[0] - 0.8 * text
-        title = self._lettering.shortened(result.expression or result.clip.name, text, end - 1.2 * text)
-        self._lettering.write(draw, (0.8 * text, middle), title, text, PAPER)
-        return np.asarray(strip)
+        return strip, end
 
     def _write_left_of(self, draw: ImageDraw.ImageDraw, end: float, middle: float, words: str, text: int) -> float:
         """Write words that end at a place; where the next thing to their left may end."""
