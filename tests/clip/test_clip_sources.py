@@ -157,6 +157,18 @@ def test_nothing_there(tmp_path):
         open_clip(tmp_path / "nowhere" / "a.mp4")
 
 
+def test_a_path_that_the_system_refuses(tmp_path, monkeypatch):
+    with pytest.raises(ClipError, match=r'cannot open "x+": .*; check the path and its permissions'):
+        open_clip("x" * 5000)
+
+    def refused(self: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    with pytest.raises(ClipError, match=r'cannot open ".*": Permission denied; check the path'):
+        open_clip(tmp_path)
+
+
 def test_a_folder_without_images(tmp_path):
     (tmp_path / "a.mp3").write_bytes(b"")
     with pytest.raises(

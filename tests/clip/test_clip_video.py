@@ -209,6 +209,14 @@ def test_real_video_equals_its_frames(shared, write_video):
         assert np.abs(frame.astype(int) - truth).mean() < 4
 
 
+@pytest.mark.parametrize("name", ["16:9 %03d clip.mp4", "http:clip.mp4", "-i.mp4", "wide clip \u00e9\u4e2d.mp4"])
+def test_names_are_names_and_no_commands(name, write_video, moving_bar, monkeypatch):
+    path = write_video("clip.mp4", moving_bar(3))
+    path.rename(path.with_name(name))
+    monkeypatch.chdir(path.parent)
+    assert open_clip(name).length == 3
+
+
 def test_paths_may_be_text(write_video, moving_bar):
     path = write_video("clip.mp4", moving_bar(3))
     assert open_clip(str(path)).length == open_clip(Path(path)).length == 3

@@ -13,7 +13,7 @@ from gazecut.clip import open_clip
 from gazecut.errors import OutputError
 from gazecut.result import Result, ResultMaps
 from gazecut.values import Points
-from gazecut_plugins.exporters import overlay
+from gazecut_plugins.exporters import overlay, sheet_tiles
 from gazecut_plugins.exporters.config import OverlayOptions, SheetOptions
 from gazecut_plugins.exporters.lettering import Lettering
 from gazecut_plugins.exporters.overlay import OverlayExporter
@@ -169,6 +169,13 @@ def test_kept_candidates_are_named_like_their_objects_and_dropped_ones_by_letter
     assert [one.name for one in named] == ["1", "2", "a", "b"]
     assert [one.tracklet.score for one in named] == [0.9, 0.95, 0.2, pytest.approx(0.15)]
     assert named[1].colour == object_colour(2)
+
+
+def test_a_badge_stands_on_the_largest_piece():
+    cover = np.zeros((100, 200), np.float32)
+    cover[2:4, 190:192] = 1
+    cover[50:90, 40:61] = 1
+    assert sheet_tiles._above(cover) == (25.0, 25.0 - sheet_tiles.BADGE / 2 - 1)
 
 
 def test_heat_is_brighter_where_the_map_is_higher():

@@ -36,7 +36,10 @@ def open_clip(source: Source) -> Clip:
         ClipError: There is nothing there, or it is no video that can be decoded from end to end.
     """
     if isinstance(source, str | os.PathLike):
-        return _open_path(Path(source))
+        try:
+            return _open_path(Path(source))
+        except OSError as exc:
+            raise ClipError(f'cannot open "{source!s}": {exc.strerror or exc}; check the path and its permissions.') from exc
     if isinstance(source, Clip):
         return source
     if isinstance(source, Iterator):

@@ -142,7 +142,7 @@ class _Reader:
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     """The file and its first moving picture (covers of songs do not move), set to decode on all cores."""
     try:
-        container = av.open(str(path), options=_LOCAL_ONLY)
+        container = av.open(f"file:{path}", options=_LOCAL_ONLY)  # else FFmpeg takes "16:9.mp4" for a protocol
     except (av.FFmpegError, OSError) as exc:
         raise ClipError(_unreadable(path, exc)) from exc
     moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]

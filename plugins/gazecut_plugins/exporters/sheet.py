@@ -156,8 +156,13 @@ def _spread(count: int, most: int) -> np.ndarray:
 
 def _summary(result: Result, shown: int) -> str:
     """What was found, in numbers."""
-    found = f"{len(result.objects)} {'object' if len(result.objects) == 1 else 'objects'}" if result.objects else "nothing found"
+    found = _counted(len(result.objects), "object") if result.objects else "nothing found"
     sampled = len(result.frame_indices)
-    frames = f"{sampled} of {result.clip.length} frames looked at" + (f", {shown} of them shown" if shown < sampled else "")
+    frames = f"{sampled} of {_counted(result.clip.length, 'frame')} looked at" + (f", {shown} of them shown" if shown < sampled else "")
     height, width = result.clip.size
-    return f"{found}  ·  {len(result.tracklets)} candidates  ·  {frames}  ·  {result.clip.name}, {width} x {height}"
+    candidates = _counted(len(result.tracklets), "candidate")
+    return f"{found}  ·  {candidates}  ·  {frames}  ·  {result.clip.name}, {width} x {height}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

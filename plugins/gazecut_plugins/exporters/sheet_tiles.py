@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -118,7 +119,8 @@ def badge(canvas: Image.Image, lettering: Lettering, centre: tuple[float, float]
 
 
 def _above(cover: np.ndarray) -> tuple[float, float]:
-    """(x, y) on the tile of a badge that stands on what is covered."""
-    rows, columns = np.nonzero(cover)
+    """(x, y) on the tile of a badge that stands on the largest piece of what is covered."""
+    _, pieces, statistics, _ = cv2.connectedComponentsWithStats((cover > 0).astype(np.uint8))
+    rows, columns = np.nonzero(pieces == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax())
     top = rows.min()
     return float(columns[rows == top].mean()) / _FINER, top / _FINER - BADGE / 2 - 1
