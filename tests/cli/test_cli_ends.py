@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -94,9 +94,11 @@ def test_light_commands_import_nothing_heavy(arguments: list[str]) -> None:
 @pytest.mark.parametrize("arguments", [["--help"], ["plugins"], ["recipes"]], ids=" ".join)
 def test_light_commands_answer_within_700_ms(arguments: list[str]) -> None:
     def seconds() -> float:
-        start = time.perf_counter()
+        # Time on the processor: what the clock on the wall says depends on the tests that run beside this one.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", "from gazecut.cli import main; main()", *arguments], capture_output=True, check=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(5)) < 0.7
 
