@@ -92,7 +92,7 @@ def install(model: PreTrainedModel) -> str:
         WeightsError: The model has no language model part, or one whose attention is not causal over all tokens.
     """
     if "text_config" not in model.config.sub_configs:
-        raise WeightsError(f"{type(model).__name__} has no language model part to capture; wanted an image-text-to-text model of transformers.")
+        raise WeightsError(f"{type(model).__name__} has no language model part to capture; wanted an image-text-to-text model.")
     text = model.config.text_config
     if "sliding_attention" in (getattr(text, "layer_types", None) or ()):
         raise WeightsError(

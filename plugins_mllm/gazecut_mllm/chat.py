@@ -49,11 +49,14 @@ class Chat:
         visual = {name: tokenizer.convert_tokens_to_ids(getattr(self._processor, f"{name}_token")) for name in ("image", "video")}
         places = [index for index, token in enumerate(ids) if token in visual.values()]
         if len(places) != 1:
-            raise PromptError(f"the question {question[:60]!r} holds a visual token of the model; leave {self._processor.video_token} out of the text.")
+            raise PromptError(
+                f"the question {question[:60]!r} holds a visual token of the model; "
+                f"leave {' and '.join(getattr(self._processor, f'{name}_token') for name in visual)} out of the text."
+            )
         cut = places[0] + 1
-        inside = [index - cut for index, (first, last) in enumerate(spans) if first < stop and last > start and first < last]
-        empty = next((index for index, (first, _) in enumerate(spans) if first >= stop), len(ids)) - cut  # where an empty question stands
-        return Turn(tuple(ids[: cut - 1]), visual[kind], tuple(ids[cut:]), range(inside[0], inside[-1] + 1) if inside else range(empty, empty))
+        first = sum(end <= start for _, end in spans)  # tokens that end before the question starts
+        last = max(first, sum(begin < stop for begin, _ in spans))  # those that start before it ends
+        return Turn(tuple(ids[: cut - 1]), visual[kind], tuple(ids[cut:]), range(first - cut, last - cut))
 
     def text(self, question: str) -> tuple[int, ...]:
         """Ids of a turn without anything to see."""
@@ -61,7 +64,7 @@ class Chat:
 
     def _place(self, question: str, kind: str) -> tuple[int, int]:
         """Where in the rendered turn the question stands, as characters."""
-        before, found, after = self._render(SENTINEL, kind).partition(SENTINEL)
+        before, found, _ = self._render(SENTINEL, kind).partition(SENTINEL)
         token = getattr(self._processor, f"{kind}_token")
         if not found or before.count(token) != 1:
             raise WeightsError(f"the checkpoint's chat template does not place one {token} and then the question in a turn about a {kind}.")

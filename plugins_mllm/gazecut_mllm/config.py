@@ -64,14 +64,16 @@ class Qwen2VLConfig(Options):
     """System message; none leaves the checkpoint's chat template to its own."""
 
     trace_from: Annotated[int, Field(ge=0)] = 0
-    """First layer that a session can trace. Queries of the visual prefix are kept from here on: raise it to the attribution's `first_layer` to save memory."""
+    """First layer that a session can trace. It keeps queries of the visual prefix from there on; raise it to the attribution's
+    `first_layer` to save memory."""
 
 
 class Qwen25VLConfig(Qwen2VLConfig):
     """Options of `qwen2.5-vl`."""
 
     seconds_per_slot: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    """Time that a temporal slot spans in the model's sense of position, in seconds; auto is the clip's own time between sampled frames times frames per slot."""
+    """Time that a temporal slot spans in the model's sense of position, in seconds; auto is the clip's own time between sampled
+    frames times frames per slot."""
 
 
 class RolloutConfig(Options):

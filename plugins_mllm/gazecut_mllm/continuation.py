@@ -6,6 +6,7 @@ A row of the batch reads [prefix][padding][suffix]; padding is masked, and the s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import overload
 
@@ -77,10 +78,9 @@ class ContinuedLayers(Sequence[TraceLayer]):
         at = range(len(self))[index]
         query, key = self._pieces[at]
         layer = self._first + at
-        keys = self._prefix.cache.layers[layer].keys
-        assert keys is not None  # a filled cache
         whole_query = torch.cat([self._prefix.queries[layer][self._sequence], query], dim=1)  # (H, N, d)
-        return TraceLayer(whole_query, torch.cat([keys[self._sequence], key], dim=1), self._prefix.scales[layer])
+        whole_key = torch.cat([self._prefix.keys[layer][self._sequence], key], dim=1)  # (G, N, d)
+        return TraceLayer(whole_query, whole_key, self._prefix.scales[layer])
 
 
 class Continuation:
@@ -99,8 +99,8 @@ class Continuation:
         self._pads = [longest - len(suffix) for suffix in suffixes]
         # The filler is a token that is in every prompt already, so that a repetition penalty sees no new one.
         filler = int(prefix.opening.ids[0])
-        tails = torch.tensor([[filler] * pad + list(suffix.ids) for pad, suffix in zip(self._pads, suffixes, strict=True)], device=backend.device)
-        ids = torch.cat([prefix.opening.ids.expand(len(suffixes), -1), tails], dim=1)
+        tails = [[filler] * pad + list(suffix.ids) for pad, suffix in zip(self._pads, suffixes, strict=True)]
+        ids = torch.cat([prefix.opening.ids.expand(len(suffixes), -1), torch.tensor(tails, device=backend.device)], dim=1)
         mask = torch.ones_like(ids)
         for row, pad in enumerate(self._pads):
             mask[row, len(prefix) : len(prefix) + pad] = 0
@@ -173,7 +173,7 @@ class Continuation:
         return embeddings
 
     @staticmethod
-    def _capturing(suffixes: Sequence[Suffix]):  # type: ignore[no-untyped-def]
+    def _capturing(suffixes: Sequence[Suffix]) -> AbstractContextManager[Captured]:
         """A capture of all layers that some suffix asks for; of none where none does."""
         specs = [suffix.trace for suffix in suffixes if suffix.trace is not None]
         return capturing(min((spec.first_layer for spec in specs), default=0), max((spec.last_layer or 0 for spec in specs), default=-1))

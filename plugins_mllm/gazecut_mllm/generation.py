@@ -6,7 +6,7 @@ import copy
 from typing import Any
 
 import torch
-from transformers import Cache, GenerationConfig, PreTrainedModel
+from transformers import Cache, GenerationConfig
 
 # What checkpoints set for sampling, at the library's neutral values: unset, transformers would fill them in again and warn.
 NEUTRAL_SAMPLING = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
@@ -15,7 +15,7 @@ NEUTRAL_SAMPLING = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "typical_p": 
 class Decoder:
     """Generates greedily and words what came out."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Any, max_new_tokens: int) -> None:
+    def __init__(self, model: Any, tokenizer: Any, max_new_tokens: int) -> None:
         """Keep the model, its tokenizer and the longest answer in tokens."""
         self._model = model
         self._tokenizer = tokenizer
@@ -31,8 +31,8 @@ class Decoder:
             positions: (3, R, N). Always explicit: what transformers derives from a cache is wrong for long videos.
             cache: Keys and values of all but the last tokens of the prompts; it grows. None for none.
         """
-        given = {} if cache is None else {"past_key_values": cache}
-        sequences = self._model.generate(input_ids=ids, attention_mask=mask, position_ids=positions, generation_config=self._config, **given)
+        prompt = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
+        sequences: torch.Tensor = self._model.generate(**prompt, past_key_values=cache, generation_config=self._config)
         return sequences[:, ids.shape[1] :]
 
     def words(self, tokens: torch.Tensor) -> str:
@@ -45,10 +45,10 @@ class Decoder:
 def _greedy_config(given: GenerationConfig, tokenizer: Any, max_new_tokens: int) -> GenerationConfig:
     """The checkpoint's own generation config, made greedy."""
     config = copy.deepcopy(given)
-    config.update(do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, **NEUTRAL_SAMPLING)
+    for name, value in {"do_sample": False, "num_beams": 1, "max_new_tokens": max_new_tokens, **NEUTRAL_SAMPLING}.items():
+        setattr(config, name, value)
     if config.eos_token_id is None:
         config.eos_token_id = tokenizer.eos_token_id
-    if config.pad_token_id is None:
-        ends = config.eos_token_id
-        config.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else (ends[0] if isinstance(ends, list) else ends)
+    if config.pad_token_id is None:  # answers that end early are filled up with it, and cut there again
+        config.pad_token_id = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     return config

@@ -64,7 +64,7 @@ class HFBackend:
             last_layer: Last layer, inclusive; None is the model's last.
 
         Raises:
-            BackendError: More than one sequence, no visual tokens, visual tokens that are not those of the grids, or layers that the model lacks.
+            BackendError: More than one sequence, no visual tokens or other ones than the grids say, or layers that the model lacks.
         """
         first, last = self.layer_range(first_layer, last_layer)
         prepared = self._prepare(inputs)
@@ -105,17 +105,15 @@ class HFBackend:
         vision = self.model.config.vision_config
         merge = vision.spatial_merge_size
         per_second = getattr(vision, "tokens_per_second", None)
-        blocks = []
-        for grid in _grids(inputs, "image_grid_thw"):
-            blocks.append(VisualBlock(grid[0], grid[1] // merge, grid[2] // merge))
-        videos = _grids(inputs, "video_grid_thw")
-        if blocks and videos:
+        images, videos = _grids(inputs, "image_grid_thw"), _grids(inputs, "video_grid_thw")
+        if images and videos:
             raise BackendError("the prompt holds images and videos; wanted one or the other, or position_ids among the inputs.")
         seconds = torch.as_tensor(inputs.get("second_per_grid_ts", [1.0] * len(videos))).tolist()
-        for grid, span in zip(videos, seconds, strict=True):
-            step = span * per_second if self.model.config.model_type == "qwen2_5_vl" and per_second else 1.0
-            blocks.append(VisualBlock(grid[0], grid[1] // merge, grid[2] // merge, step))
-        return blocks
+        steps = [span * per_second if self.model.config.model_type == "qwen2_5_vl" and per_second else 1.0 for span in seconds]
+        return [
+            VisualBlock(slots, rows // merge, columns // merge, step)
+            for (slots, rows, columns), step in zip([*images, *videos], steps or [1.0] * len(images), strict=True)
+        ]
 
     def close(self) -> None:
         """Give the language model its own attention setting back; a second call does nothing."""

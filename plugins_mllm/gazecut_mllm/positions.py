@@ -58,8 +58,9 @@ def mrope_positions(visual: torch.Tensor, blocks: Sequence[VisualBlock]) -> torc
         BackendError: The visual tokens are not those of the blocks.
     """
     visual = visual.cpu()
-    if int(visual.sum()) != sum(len(block) for block in blocks):
-        raise BackendError(f"{int(visual.sum())} visual tokens in the prompt, {sum(len(block) for block in blocks)} in the grids; wanted as many.")
+    found, wanted = int(visual.sum()), sum(len(block) for block in blocks)
+    if found != wanted:
+        raise BackendError(f"{found} visual tokens in the prompt, {wanted} in the grids; wanted as many.")
     parts: list[torch.Tensor] = []
     cursor = following = 0
     for block in blocks:

@@ -41,6 +41,7 @@ class Prefix:
         sequences: Number of sequences B.
         cache: Keys and values of the n tokens, all layers; to be continued from a `snapshot` only.
         queries: Layer to queries (B, H, n, d) of the opening, for the layers that can be traced.
+        keys: Layer to keys (B, G, n, d) of the opening, for the same layers; the very tensors of the cache.
         scales: Layer to the factor on query-key products.
     """
 
@@ -48,6 +49,7 @@ class Prefix:
     sequences: int
     cache: DynamicCache
     queries: dict[int, torch.Tensor]
+    keys: dict[int, torch.Tensor]
     scales: dict[int, float]
 
     def __len__(self) -> int:
@@ -78,7 +80,7 @@ def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor
             use_cache=True,
             logits_to_keep=1,
         )
-    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.scale)
+    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.key, captured.scale)
 
 
 def snapshot(cache: DynamicCache) -> DynamicCache:

@@ -22,7 +22,7 @@ import torch
 
 from gazecut.arrays import Array
 from gazecut.errors import ShapeError
-from gazecut.values import Trace, TraceLayer, TraceSpec
+from gazecut.values import Trace, TraceSpec
 from gazecut_mllm.config import RolloutConfig
 
 HeadWeighting = Literal["vision-max", "max", "mean"]
@@ -71,7 +71,7 @@ def rollout_row(
         if row is None:
             row = torch.zeros(query.shape[1], dtype=_computing_dtype(query), device=query.device)
             row[-1] = 1
-            columns = _columns(visual_columns, head_weighting, row)
+            columns = _weighing_columns(visual_columns, head_weighting, row)
         row = _through_layer(row, (query, key, float(scale)), columns, chunk or _chunk(query))
         del query, key  # before the next layer is built
     assert row is not None
@@ -104,20 +104,22 @@ def _computing_dtype(array: torch.Tensor) -> torch.dtype:
     return torch.float64 if array.dtype == torch.float64 else torch.float32
 
 
-def _columns(visual_columns: Array, head_weighting: HeadWeighting, row: torch.Tensor) -> torch.Tensor | None:
-    """Columns whose maximum weighs a head, ascending, on the device of the row; None for no weighing."""
-    visual = _tensor(visual_columns).to(row.device)
+def _weighing_columns(visual_columns: Array, head_weighting: HeadWeighting, row: torch.Tensor) -> np.ndarray | None:
+    """Columns whose maximum weighs a head, ascending, in host memory; None for no weighing."""
+    visual = _tensor(visual_columns).cpu()
     if visual.ndim != 1 or visual.is_floating_point() or visual.dtype == torch.bool:
         raise ShapeError(f"visual columns have shape {tuple(visual.shape)} and dtype {visual.dtype}; wanted (V,) integers.")
     if visual.numel() and not (visual.min() >= 0 and visual.max() < len(row)):
-        raise ShapeError(f"visual columns span {int(visual.min())} to {int(visual.max())}; wanted 0 to {len(row) - 1}, one of {len(row)} tokens.")
+        raise ShapeError(
+            f"visual columns span {int(visual.min())} to {int(visual.max())}; wanted 0 to {len(row) - 1}, positions of {len(row)} tokens."
+        )
     if head_weighting == "mean":
         return None
     if head_weighting == "max":
-        return torch.arange(len(row), device=row.device)
+        return np.arange(len(row))
     if not visual.numel():
-        raise ShapeError('there are no visual columns; head weighting "vision-max" wants at least one. Use "max" or "mean" without an image.')
-    return visual.unique()
+        raise ShapeError('there are no visual columns; head weighting "vision-max" wants one or more. Take "max" or "mean" without them.')
+    return np.unique(visual.numpy())
 
 
 def _chunk(query: torch.Tensor) -> int:
@@ -127,7 +129,7 @@ def _chunk(query: torch.Tensor) -> int:
 
 
 def _through_layer(
-    row: torch.Tensor, layer: tuple[torch.Tensor, torch.Tensor, float], columns: torch.Tensor | None, chunk: int
+    row: torch.Tensor, layer: tuple[torch.Tensor, torch.Tensor, float], columns: np.ndarray | None, chunk: int
 ) -> torch.Tensor:
     """The row times C of one layer.
 
@@ -150,12 +152,9 @@ def _through_layer(
         products[:, :stop] += row[start:stop] @ attention
         if columns is not None:
             seen = seen + _largest(attention, columns).sum(-1)
-    if columns is None:
-        mixed = products.sum(0)
-    else:
-        weights = seen / tokens
-        mixed = (weights / weights.max().clamp_min(torch.finfo(row.dtype).tiny)) @ products
-    return 0.5 * mixed / heads + 0.5 * row
+    # Divided by the largest, the sum over rows is as good as their mean.
+    weights = row.new_ones(heads) if columns is None else seen / seen.max().clamp_min(torch.finfo(row.dtype).tiny)
+    return 0.5 * (weights @ products) / heads + 0.5 * row
 
 
 def _attention(query: torch.Tensor, key: torch.Tensor, start: int) -> torch.Tensor:
@@ -174,14 +173,15 @@ def _attention(query: torch.Tensor, key: torch.Tensor, start: int) -> torch.Tens
     return scores.softmax(-1)
 
 
-def _largest(attention: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    """Largest attention (H, c) on the columns; 0 for rows that come before all of them."""
-    first, last, stop = int(columns[0]), int(columns[-1]), attention.shape[-1]
-    if first >= stop:
+def _largest(attention: torch.Tensor, columns: np.ndarray) -> torch.Tensor:
+    """Largest attention (H, c) on the ascending columns; 0 for rows that come before all of them."""
+    seen = columns[: np.searchsorted(columns, attention.shape[-1])]
+    if not len(seen):
         return attention.new_zeros(attention.shape[:2])
-    if last - first + 1 == len(columns):  # contiguous: a view instead of a copy
+    first, last = int(seen[0]), int(seen[-1])
+    if last - first + 1 == len(seen):  # contiguous: a view instead of a copy
         return attention[:, :, first : last + 1].amax(-1)
-    return attention[:, :, columns[columns < stop]].amax(-1)
+    return attention[:, :, torch.from_numpy(seen).to(attention.device)].amax(-1)
 
 
 class RolloutAttribution:

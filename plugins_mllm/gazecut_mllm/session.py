@@ -99,17 +99,18 @@ class VisualSession:
             self._check_prelude(len(steering.embeddings))
             return suffix
         soft = embeddings_for(self._reader.hf, steering.embeddings, "steering")
-        at = turn.question.start if steering.place == "before-text" else turn.question.stop
-        moved = len(soft) if steering.place == "before-text" else 0
+        start, stop = turn.question.start, turn.question.stop
+        at, moved = (start, len(soft)) if steering.place == "before-text" else (stop, 0)
         ids = (*turn.after[:at], *[turn.after[0]] * len(soft), *turn.after[at:])
-        return replace(suffix, ids=ids, question=range(turn.question.start + moved, turn.question.stop + moved), steering=soft, steering_at=at)
+        return replace(suffix, ids=ids, question=range(start + moved, stop + moved), steering=soft, steering_at=at)
 
     def _spec(self, spec: TraceSpec | None) -> TraceSpec | None:
         if spec is None:
             return None
         first, last = self._reader.hf.layer_range(spec.first_layer, spec.last_layer)
         if first < self._reader.trace_from:
-            raise BackendError(f"a trace asks for layer {first}; sessions keep layers from {self._reader.trace_from} on. Lower mllm.trace_from.")
+            kept = self._reader.trace_from
+            raise BackendError(f"a trace asks for layer {first}; sessions keep layers from {kept} on. Lower mllm.trace_from.")
         return replace(spec, last_layer=last)
 
     def _check_prelude(self, length: int) -> None:
@@ -118,7 +119,8 @@ class VisualSession:
         have = 0 if prelude is None else len(prelude)
         if have != length:
             raise BackendError(
-                f"a question is steered by {length} embeddings before the visual tokens, the session was opened with {have}. Open it with them as prelude."
+                f"a question is steered by {length} embeddings before the visual tokens, the session was opened with {have}. "
+                "Open it with them as prelude."
             )
 
 

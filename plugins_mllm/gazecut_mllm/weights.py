@@ -65,7 +65,7 @@ def locate(weights: str, revision: str | None = None) -> Checkpoint:
     if folder.exists():
         raise WeightsError(f"weights: {weights} is a file; wanted the folder that holds config.json and *.safetensors.")
     if weights.startswith((".", "/", "~")) or weights.count("/") != 1:
-        raise WeightsError(f'weights: no folder {weights}; wanted a folder with config.json and *.safetensors, or a hub id such as "owner/name".')
+        raise WeightsError(f'weights: no folder {weights}; wanted one with config.json and *.safetensors, or a hub id "owner/name".')
     return Checkpoint(weights, local=False, revision=revision)
 
 
@@ -76,7 +76,7 @@ def _inside_package(weights: str) -> Path:
     except (ModuleNotFoundError, TypeError, ValueError):
         raise WeightsError(f'weights: {weights}: no package "{package}" is installed.') from None
     if not folder.is_dir():
-        raise WeightsError(f'weights: {weights}: package "{package}" has no folder "{inside}"; looked at {folder}. Install a wheel that carries it.')
+        raise WeightsError(f'weights: {weights}: package "{package}" has no folder "{inside}"; looked at {folder}. Reinstall the package.')
     return folder
 
 
@@ -99,7 +99,7 @@ def load_model(checkpoint: Checkpoint, family: str | None, dtype: torch.dtype, d
         then = f'Set mllm.use to "{hint}".' if hint else "Choose weights of that family."
         raise WeightsError(f'weights: {checkpoint.about} holds a model of type "{found}"; wanted "{family}". {then}')
     with _explained(checkpoint, "weights in safetensors form"), _quiet():
-        model, report = AutoModelForImageTextToText.from_pretrained(
+        loaded: Any = AutoModelForImageTextToText.from_pretrained(
             checkpoint.source,
             **checkpoint.options,
             dtype=dtype,
@@ -107,12 +107,15 @@ def load_model(checkpoint: Checkpoint, family: str | None, dtype: torch.dtype, d
             output_loading_info=True,
             attn_implementation={"text_config": ATTENTION},
         )
+    model, report = loaded
     missing = sorted(report["missing_keys"])
     if missing:
         raise WeightsError(
-            f"weights: {checkpoint.about} lacks {len(missing)} tensors, first {missing[0]}; they would stay at random. Fetch or save the checkpoint again."
+            f"weights: {checkpoint.about} lacks {len(missing)} tensors, first {missing[0]}; they would stay at random. "
+            "Fetch or save the checkpoint again."
         )
-    return model.to(device).eval()
+    ready: PreTrainedModel = model.to(device).eval()
+    return ready
 
 
 def load_processor(checkpoint: Checkpoint) -> Any:
@@ -121,8 +124,9 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     Raises:
         WeightsError: It cannot be found or read, or has no chat template.
     """
+    processors: Any = AutoProcessor  # untyped
     with _explained(checkpoint, "processor and tokenizer files"):
-        processor = AutoProcessor.from_pretrained(checkpoint.source, **checkpoint.options)
+        processor = processors.from_pretrained(checkpoint.source, **checkpoint.options)
     for part in ("tokenizer", "image_processor", "video_processor"):
         if getattr(processor, part, None) is None:
             raise WeightsError(f"weights: {checkpoint.about} has no {part.replace('_', ' ')}; wanted the files of a whole processor.")
@@ -142,21 +146,23 @@ def _explained(checkpoint: Checkpoint, what: str) -> Iterator[None]:
         raise
     except LOADING_ERRORS as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        then = (
-            "Check that the folder is complete."
-            if checkpoint.local
-            else "Check the id, the revision and the network; offline, only what is in the hub cache can be used. Or set weights to a local folder."
-        )
+        then = "Check that the folder is complete."
+        if not checkpoint.local:
+            then = (
+                "Check the id, the revision and the network; offline, only what is in the hub cache can be used. "
+                "Or set weights to a local folder."
+            )
         raise WeightsError(f"weights: cannot load {what} of {checkpoint.about}: {first} {then}") from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """No progress bar of transformers meanwhile: the terminal is the command line's."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    bars: Any = transformers_logging  # untyped
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
     try:
         yield
     finally:
         if shown:
-            transformers_logging.enable_progress_bar()
+            bars.enable_progress_bar()

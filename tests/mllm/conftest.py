@@ -23,7 +23,12 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
+from gazecut.protocols import Runtime
 from gazecut.values import Frames
+from gazecut_mllm import config as options
+from gazecut_mllm.qwen import QwenBackend
+from gazecut_mllm.qwen2_5_vl import Qwen25VLBackend
+from gazecut_mllm.qwen2_vl import Qwen2VLBackend
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
 CORPUS = ["You are a helpful assistant.", "the red circle on the left, what is it? a single word.", "describe the background of the video"]
@@ -37,8 +42,9 @@ TEMPLATE = (
     "{% else %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-FAMILIES = ("qwen2-vl", "qwen2.5-vl")
 PATCH = 8
+VIEWS = {"video": {"tokens_per_frame": 16}, "frame": {"scale": 2, "batch": 2}}
+NEW_TOKENS = 6
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -97,9 +103,7 @@ def tiny_config(family: str, tokenizer: PreTrainedTokenizerFast) -> Any:
         vision = {**shared, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
         return Qwen2VLConfig(text_config=text, vision_config=vision, **tokens)
     vision = {**shared, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 64, "window_size": 32}
-    return Qwen2_5_VLConfig(
-        text_config=text, vision_config={**vision, "fullatt_block_indexes": [1], "tokens_per_second": 2}, **tokens
-    )
+    return Qwen2_5_VLConfig(text_config=text, vision_config={**vision, "fullatt_block_indexes": [1], "tokens_per_second": 2}, **tokens)
 
 
 def build_checkpoint(folder: Path, family: str) -> Path:
@@ -152,3 +156,28 @@ def make_frames() -> Callable[..., Frames]:
         return Frames(images, np.arange(count, dtype=np.int64) * every, 4.0)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_backend(checkpoint: Callable[[str], Path]) -> Callable[..., QwenBackend]:
+    """A backend of a family on its tiny checkpoint: small views and short answers, unless options say otherwise."""
+
+    def make(family: str, **given: Any) -> QwenBackend:
+        given = {"weights": str(checkpoint(family)), "views": VIEWS, "max_new_tokens": NEW_TOKENS, **given}
+        if family == "qwen2-vl":
+            return Qwen2VLBackend(options.Qwen2VLConfig(**given), Runtime("cpu"))
+        return Qwen25VLBackend(options.Qwen25VLConfig(**given), Runtime("cpu"))
+
+    return make
+
+
+@pytest.fixture(scope="session", params=["qwen2-vl", "qwen2.5-vl"])
+def backend(request: pytest.FixtureRequest, make_backend: Callable[..., QwenBackend]) -> QwenBackend:
+    """Either family."""
+    return make_backend(request.param)
+
+
+@pytest.fixture(scope="session")
+def qwen25(make_backend: Callable[..., QwenBackend]) -> QwenBackend:
+    """Qwen2.5-VL alone."""
+    return make_backend("qwen2.5-vl")

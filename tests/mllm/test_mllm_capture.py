@@ -120,19 +120,25 @@ def test_vision_towers_are_never_kept(folder: Path) -> None:
 
 
 def test_a_capture_closes_after_errors_and_stays_in_its_thread() -> None:
-    with pytest.raises(RuntimeError, match="broke"), capturing(0, 1):
-        assert is_capturing()
-        elsewhere: list[bool] = []
-        thread = threading.Thread(target=lambda: elsewhere.append(is_capturing()))
-        thread.start()
-        thread.join()
-        assert elsewhere == [False]
-        raise RuntimeError("broke")
+    seen: list[bool] = []
+
+    def fail() -> None:
+        with capturing(0, 1):
+            seen.append(is_capturing())
+            thread = threading.Thread(target=lambda: seen.append(is_capturing()))
+            thread.start()
+            thread.join()
+            raise RuntimeError("broke")
+
+    with pytest.raises(RuntimeError, match="broke"):
+        fail()
+    assert seen == [True, False]
     assert not is_capturing()
 
 
 def test_errors(folder: Path) -> None:
-    text = Qwen2ForCausalLM(Qwen2Config(vocab_size=20, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1))
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 1}
+    text = Qwen2ForCausalLM(Qwen2Config(vocab_size=20, **sizes))
     with pytest.raises(WeightsError, match="Qwen2ForCausalLM has no language model part"):
         load(text)
     model = plain_model(folder)

@@ -53,7 +53,7 @@ def test_paths_that_are_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"model.safetensors is a file; wanted the folder"):
         locate(str(file))
     for missing in (str(tmp_path / "none"), "./none", "~/none-such", "none", "a/b/c"):
-        with pytest.raises(WeightsError, match=r"no folder .*; wanted a folder with config.json"):
+        with pytest.raises(WeightsError, match=r"no folder .*; wanted one with config.json"):
             locate(missing)
     with pytest.raises(WeightsError, match=r"cannot load .* of folder .*Check that the folder is complete"):
         open_backend(tmp_path)
@@ -74,7 +74,7 @@ def test_a_hub_id_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_another_family(checkpoint: Callable[[str], Path]) -> None:
     with pytest.raises(WeightsError, match=r'holds a model of type "qwen2_vl"; wanted "qwen2_5_vl". Set mllm.use to "qwen2-vl"'):
         open_backend(checkpoint("qwen2-vl"))
-    with pytest.raises(WeightsError, match='Set mllm.use to "qwen2.5-vl"'):
+    with pytest.raises(WeightsError, match=r'Set mllm\.use to "qwen2\.5-vl"'):
         Qwen2VLBackend(Qwen2VLConfig(weights=str(checkpoint("qwen2.5-vl"))), Runtime("cpu"))
 
 

@@ -34,9 +34,13 @@ def test_declarations() -> None:
 
 
 def test_plugin_and_config_import_no_torch() -> None:
-    code = "import sys, gazecut_mllm.plugin, gazecut_mllm.config; print(sorted({'torch', 'transformers', 'torchvision'} & set(sys.modules)))"
-    paths = [path for path in sys.path if path]
-    done = subprocess.run([sys.executable, "-c", f"import sys; sys.path[:0] = {paths!r}; {code}"], capture_output=True, text=True, check=True)
+    code = f"""
+import sys
+sys.path[:0] = {[path for path in sys.path if path]!r}
+import gazecut_mllm.plugin, gazecut_mllm.config
+print(sorted({{"torch", "transformers", "torchvision"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

@@ -88,11 +88,12 @@ def test_row_is_a_share(tokens: int, shape: tuple[int, int], count: int, chunk: 
 def test_no_weight_on_later_tokens() -> None:
     layers = layers_of(3, heads=4, groups=2, tokens=30)
     for last in (1, 7, 29):
-        row = rollout_row([TraceLayer(q[:, : last + 1], k[:, : last + 1], s) for q, k, s in layers], torch.tensor([0]), head_weighting="mean")
+        short = [TraceLayer(q[:, : last + 1], k[:, : last + 1], s) for q, k, s in layers]
+        row = rollout_row(short, torch.tensor([0]), head_weighting="mean")
         changed = [TraceLayer(q, torch.cat([k[:, : last + 1], torch.full_like(k[:, last + 1 :], 50.0)], 1), s) for q, k, s in layers]
         whole = [attention_of(layer)[:, last].mean(0) for layer in changed]
         assert all((attention[last + 1 :] == 0).all() for attention in whole)
-        torch.testing.assert_close(row, textbook([TraceLayer(q[:, : last + 1], k[:, : last + 1], s) for q, k, s in changed], [0], "mean"))
+        torch.testing.assert_close(row, textbook(short, [0], "mean"))
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 64, 1000])
@@ -224,7 +225,7 @@ def broken(query: tuple[int, ...], key: tuple[int, ...]) -> TraceLayer:
         ([broken((4, 5, 8), (3, 5, 8))], [0], {}, "a multiple of the key heads"),
         ([broken((4, 5, 8), (2, 6, 8))], [0], {}, r"layer 0 has query \(4, 5, 8\) and key \(2, 6, 8\); wanted \(H, N, d\)"),
         ([broken((4, 6, 8), (2, 6, 8)), broken((4, 5, 8), (2, 5, 8))], [0], {}, "layer 0 .* wanted 5 tokens, as the layer after it has"),
-        ([broken((4, 5, 8), (2, 5, 8))], [3, 5], {}, "visual columns span 3 to 5; wanted 0 to 4, one of 5 tokens"),
+        ([broken((4, 5, 8), (2, 5, 8))], [3, 5], {}, "visual columns span 3 to 5; wanted 0 to 4, positions of 5 tokens"),
         ([broken((4, 5, 8), (2, 5, 8))], [-1], {"head_weighting": "mean"}, "visual columns span -1 to -1"),
         ([broken((4, 5, 8), (2, 5, 8))], [[0]], {}, r"visual columns have shape \(1, 1\)"),
         ([broken((4, 5, 8), (2, 5, 8))], [0.5], {}, r"dtype torch.float32; wanted \(V,\) integers"),

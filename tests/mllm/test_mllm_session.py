@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,36 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from gazecut.errors import BackendError, PromptError
-from gazecut.protocols import Runtime
+from gazecut.errors import BackendError
 from gazecut.values import Frames, Question, Steering, Trace, TraceSpec
-from gazecut_mllm.capture import is_capturing
-from gazecut_mllm.config import Qwen2VLConfig, Qwen25VLConfig
 from gazecut_mllm.qwen import QwenBackend
-from gazecut_mllm.qwen2_5_vl import Qwen25VLBackend
-from gazecut_mllm.qwen2_vl import Qwen2VLBackend
 from gazecut_mllm.rollout import rollout_row
 
-VIEWS = {"video": {"tokens_per_frame": 16}, "frame": {"scale": 2, "batch": 2}}
 QUESTIONS = ("the red circle", "what is it on the left? a single word or a longer phrase.", "x", "describe the background")
 NEW_TOKENS = 6
-
-
-def make_backend(family: str, folder: Path, **options: Any) -> QwenBackend:
-    options = {"weights": str(folder), "views": VIEWS, "max_new_tokens": NEW_TOKENS, **options}
-    if family == "qwen2-vl":
-        return Qwen2VLBackend(Qwen2VLConfig(**options), Runtime("cpu"))
-    return Qwen25VLBackend(Qwen25VLConfig(**options), Runtime("cpu"))
-
-
-@pytest.fixture(scope="module", params=["qwen2-vl", "qwen2.5-vl"])
-def backend(request: pytest.FixtureRequest, checkpoint: Callable[[str], Path]) -> QwenBackend:
-    return make_backend(request.param, checkpoint(request.param))
-
-
-@pytest.fixture(scope="module")
-def qwen25(checkpoint: Callable[[str], Path]) -> QwenBackend:
-    return make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"))
+GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": NEW_TOKENS, "temperature": 1.0, "top_p": 1.0, "top_k": 50}
 
 
 class PlainWay:
@@ -59,9 +36,8 @@ class PlainWay:
         prompt = self.processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         for shown in [images] if kind == "video" else [[image] for image in images]:
             if kind == "video":
-                inputs = self.processor(
-                    text=[prompt], videos=[np.stack([np.asarray(image) for image in shown])], do_resize=False, do_sample_frames=False, return_tensors="pt"
-                )
+                video = np.stack([np.asarray(image) for image in shown])
+                inputs = self.processor(text=[prompt], videos=[video], do_resize=False, do_sample_frames=False, return_tensors="pt")
                 if self.model.config.model_type == "qwen2_5_vl":
                     inputs["second_per_grid_ts"] = torch.tensor([self.backend.slot_step(self.frames) / 2])
                 else:
@@ -74,7 +50,7 @@ class PlainWay:
         texts = []
         for inputs in self.sequences(text):
             length = inputs["input_ids"].shape[1]
-            tokens = self.model.generate(**inputs, do_sample=False, max_new_tokens=NEW_TOKENS, temperature=1.0, top_p=1.0, top_k=50)
+            tokens = self.model.generate(**inputs, **GREEDY)
             texts.append(self.processor.tokenizer.decode(tokens[0, length:], skip_special_tokens=True).strip())
         return texts
 
@@ -119,10 +95,11 @@ def test_one_question_at_a_time_is_the_same(backend: QwenBackend, make_frames: C
             assert relative(*rows) <= 1e-5
 
 
-def test_questions_beyond_the_batch_take_turns(checkpoint: Callable[[str], Path], make_frames: Callable[..., Frames]) -> None:
+def test_questions_beyond_the_batch_take_turns(make_backend: Callable[..., QwenBackend], make_frames: Callable[..., Frames]) -> None:
     views = {"video": {"tokens_per_frame": 16, "batch": 3}, "frame": {"scale": 1, "batch": 5}}
-    backend = make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"), views=views)
-    small = make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"), views={"video": {"tokens_per_frame": 16, "batch": 1}, "frame": {"scale": 1, "batch": 1}})
+    backend = make_backend("qwen2.5-vl", views=views)
+    views = {"video": {"tokens_per_frame": 16, "batch": 1}, "frame": {"scale": 1, "batch": 1}}
+    small = make_backend("qwen2.5-vl", views=views)
     for view in ("video", "frame"):
         frames = make_frames(2)
         with backend.open(frames, view) as wide, small.open(frames, view) as narrow:
@@ -183,7 +160,7 @@ def test_traces_of_some_layers_and_of_the_first_answer(qwen25: QwenBackend, make
     assert relative(*(rollout_row(trace.layers, trace.visual_columns) for trace in (early.traces[0], wanted))) <= 1e-5
 
     inputs = next(plain.sequences(QUESTIONS[1]))
-    tokens = plain.model.generate(**inputs, do_sample=False, max_new_tokens=1, temperature=1.0, top_p=1.0, top_k=50)
+    tokens = plain.model.generate(**inputs, **{**GREEDY, "max_new_tokens": 1})
     positions = torch.cat([inputs["position_ids"], inputs["position_ids"][:, :, -1:] + 1], dim=2)
     longer = {**inputs, "input_ids": tokens, "position_ids": positions, "attention_mask": torch.ones_like(tokens)}
     longer.pop("mm_token_type_ids")
@@ -217,14 +194,17 @@ def embedded(backend: QwenBackend, text: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("view", ["video", "frame"])
-@pytest.mark.parametrize(("place", "words", "text"), [("before-text", "the red circle", " what is it?"), ("after-text", " the red circle", "what is it?")])
+@pytest.mark.parametrize(
+    ("place", "words", "text"), [("before-text", "the red circle", " what is it?"), ("after-text", " the red circle", "what is it?")]
+)
 def test_steering_with_the_embeddings_of_words_is_those_words(
     backend: QwenBackend, make_frames: Callable[..., Frames], view: str, place: Any, words: str, text: str
 ) -> None:
     spelt = words + text if place == "before-text" else text + words
     steering = Steering(embedded(backend, words), place)
     with backend.open(make_frames(2), view) as session:
-        wanted, found, plain = session.ask([Question(spelt, TraceSpec(0)), Question(text, TraceSpec(0), steering), Question(text, TraceSpec(0))])
+        spec = TraceSpec(0)
+        wanted, found, plain = session.ask([Question(spelt, spec), Question(text, spec, steering), Question(text, spec)])
     for want, found_trace, without in zip(wanted.traces, found.traces, plain.traces, strict=True):
         rows = [rollout_row(trace.layers, trace.visual_columns) for trace in (found_trace, want)]
         assert relative(*rows) <= 1e-5
@@ -250,88 +230,3 @@ def test_a_prelude_stands_before_the_visual_tokens(backend: QwenBackend, make_fr
     assert relative(*(rollout_row(trace.layers, trace.visual_columns) for trace in (found, wanted))) <= 1e-5
     with backend.open(frames, "video") as session, pytest.raises(BackendError, match=r"steered by 3 .* opened with 0"):
         session.ask([Question("x", steering=Steering(soft[:3], "before-vision"))])
-
-
-def test_text_only_turns(backend: QwenBackend) -> None:
-    processor, model = backend._processor, backend._reader.hf.model
-    for text in QUESTIONS:
-        messages = [{"role": "user", "content": [{"type": "text", "text": text}]}]
-        inputs = processor.tokenizer(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True), return_tensors="pt")
-        tokens = model.generate(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            do_sample=False,
-            max_new_tokens=NEW_TOKENS,
-            temperature=1.0,
-            top_p=1.0,
-            top_k=50,
-        )
-        assert backend.complete(text) == processor.tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True).strip()
-
-
-def test_a_system_message_replaces_the_templates_own(checkpoint: Callable[[str], Path]) -> None:
-    chat = make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"), system="Look at the circle.")._reader.chat
-    tokenizer = chat._processor.tokenizer
-    assert tokenizer.decode(chat.turn("x", "video").before) == "<|im_start|>system\nLook at the circle.<|im_end|>\n<|im_start|>user\n<|vision_start|>"
-    assert "helpful" not in tokenizer.decode(chat.text("x"))
-
-
-def test_seconds_per_slot(checkpoint: Callable[[str], Path], make_frames: Callable[..., Frames]) -> None:
-    frames = make_frames(4, every=2)  # 4 fps: half a second between frames, a second per slot
-    assert make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl")).slot_step(frames) == 2.0
-    assert make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"), seconds_per_slot=0.5).slot_step(frames) == 1.0
-    assert make_backend("qwen2-vl", checkpoint("qwen2-vl")).slot_step(frames) == 1.0
-
-
-def test_errors(qwen25: QwenBackend, checkpoint: Callable[[str], Path], make_frames: Callable[..., Frames]) -> None:
-    frames = make_frames(2)
-    with pytest.raises(BackendError, match='no view "sound"; wanted one of: video, frame'):
-        qwen25.open(frames, "sound")
-    with pytest.raises(BackendError, match=r"prelude embeddings have shape \(2, 5\); wanted \(P, 64\)"):
-        qwen25.open(frames, "video", prelude=np.zeros((2, 5), np.float32))
-    with pytest.raises(BackendError, match="aspect of up to 200:1"):
-        qwen25.open(make_frames(1, (1, 300)), "video")
-    with qwen25.open(frames, "video") as session:
-        with pytest.raises(BackendError, match="layers 3 to 4; the model has layers 0 to 3"):
-            session.ask([Question("x", TraceSpec(3, 4))])
-        with pytest.raises(BackendError, match=r"steering embeddings have shape \(2, 5\)"):
-            session.ask([Question("x", steering=Steering(np.zeros((2, 5), np.float32)))])
-        with pytest.raises(PromptError, match="holds a visual token of the model"):
-            session.ask([Question("look <|video_pad|>")])
-    session.close()
-    with pytest.raises(BackendError, match="session is closed"):
-        session.ask([Question("x")])
-    with pytest.raises(BackendError, match="layers 9 to the last"):
-        make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"), trace_from=9)
-    late = make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"), trace_from=2)
-    with late.open(frames, "video") as session, pytest.raises(BackendError, match="keep layers from 2 on"):
-        session.ask([Question("x", TraceSpec(1))])
-
-
-def test_processor_of_another_patch_size(checkpoint: Callable[[str], Path], make_frames: Callable[..., Frames]) -> None:
-    backend = make_backend("qwen2.5-vl", checkpoint("qwen2.5-vl"))
-    backend._processor.video_processor.patch_size = 4
-    with pytest.raises(BackendError, match="the checkpoint's processor laid out patches"):
-        backend.open(make_frames(2), "video")
-
-
-def test_nothing_stays_open_after_an_error(qwen25: QwenBackend, make_frames: Callable[..., Frames], monkeypatch: pytest.MonkeyPatch) -> None:
-    with qwen25.open(make_frames(2), "video") as session:
-        before = session.ask([Question("x")])[0].texts
-
-        def fail(*_args: object, **_options: object) -> None:
-            assert is_capturing()
-            raise RuntimeError("the language model broke")
-
-        handle = qwen25._reader.hf.model.model.language_model.layers[2].register_forward_pre_hook(fail)
-        with pytest.raises(RuntimeError, match="broke"):
-            session.ask([Question("x", TraceSpec(0))])
-        handle.remove()
-        assert not is_capturing()
-        assert session.ask([Question("x")])[0].texts == before
-
-
-def test_provenance_and_memory(qwen25: QwenBackend, checkpoint: Callable[[str], Path]) -> None:
-    found = qwen25.describe()
-    assert (found.device, found.dtype, found.weights, found.revision) == ("cpu", "float32", str(checkpoint("qwen2.5-vl")), None)
-    assert qwen25.peak_memory() == 0
