@@ -50,15 +50,63 @@ def test_a_broken_plugin_leaves_every_listing_at_work(gazecut: Any, plugin_folde
     assert gazecut("show", "selector", "threshold").status == 0
 
 
-def test_show_has_type_default_and_meaning_of_every_option(gazecut: Any) -> None:
-    ended = gazecut("show", "fusion", "contrastive")
+OPTIONS = """
+from typing import Annotated, Literal
+from pydantic import Field
+from gazecut.options import Options
+
+class Inner(Options):
+    depth: Annotated[int, Field(gt=0, le=9)] = 2
+    '''How deep.'''
+
+class Config(Options):
+    weights: str
+    mode: Literal["soft", "hard"] | None = None
+    inner: Inner = Inner(depth=4)
+    keep: Literal["best"] | Inner = "best"
+    sizes: list[int] = [1, 2]
+    share: Annotated[float, Field(ge=0, lt=1)] | bool = 0.5
+    '''A share
+    of all.'''
+
+class Thing:
+    pass
+"""
+
+PLUGIN = """
+from gazecut.components import ComponentSpec, hookimpl
+@hookimpl
+def register_selector(register):
+    register(ComponentSpec("grid", "made up", "acme_parts:Thing", "acme_parts:Config"))
+    register(ComponentSpec("ghost", "made up", "acme_ghost:Thing", "acme_parts:Config"))
+"""
+
+
+def test_show_has_path_type_default_and_meaning_of_every_option(gazecut: Any, plugin_folder: Any) -> None:
+    plugin_folder.add("acme", {"acme_plugin": PLUGIN, "acme_parts": OPTIONS}, {"main": "acme_plugin"})
+    ended = gazecut("show", "selector", "grid")
     assert ended.status == 0
-    assert ended.out.startswith("fusion contrastive: ")
-    (line,) = [line for line in ended.out.splitlines() if line.startswith("sigma")]
-    assert line.split()[:3] == ["sigma", "float", "1.0"]
-    assert "smoothing" in line
-    assert "required" in gazecut("show", "mllm", "qwen2.5-vl").out
-    assert gazecut("show", "selector", "argmax").out.endswith("It has no options.\n")
+    head, origin, *rest = ended.out.splitlines()
+    assert head == "selector grid: made up"
+    line = OPTIONS.splitlines().index("class Thing:") + 1
+    assert origin == f"from acme 1.0, api 1, {plugin_folder.path / 'acme_parts.py'}:{line}"
+    assert [" ".join(line.split()) for line in rest if line] == [
+        "weights text required",
+        "mode soft | hard | null default null",
+        "inner.depth integer > 0 <= 9 default 4",
+        "How deep.",
+        "keep best | block default best",
+        "keep.depth integer > 0 <= 9 default 2",
+        "How deep.",
+        "sizes list of integer default [1, 2]",
+        "share number >= 0 < 1 | true | false default 0.5",
+        "A share of all.",
+    ]
+    assert "acme 1.0, api 1, acme_ghost:Thing" in gazecut("show", "selector", "ghost").out
+
+
+def test_show_of_a_component_without_options(gazecut: Any) -> None:
+    assert gazecut("show", "selector", "argmax").out.endswith("\n\nIt has no options.\n")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -64,17 +64,24 @@ def show(
     gazecut show fusion contrastive
     ```
     """
+    import textwrap
+
+    from gazecut.cli.describe import describe_options, locate_class
     from gazecut.plugins import discover
 
     registry = discover()
     known = _kind(kind)
     component = registry.component(known, name)
-    model = registry.config_class(known, name)
+    options = list(describe_options(registry.config_class(known, name)))
     typer.echo(f"{kind} {name}: {component.spec.summary}")
-    typer.echo(f"from {component.origin}, api {component.spec.api}, {component.spec.target}\n")
-    fields = [(field, _type(info), _default(info), info.description or "") for field, info in model.model_fields.items()]
-    lines = columns([("OPTION", "TYPE", "DEFAULT", "MEANING"), *fields]) if fields else ["It has no options."]
-    typer.echo("\n".join(lines))
+    typer.echo(f"from {component.origin}, api {component.spec.api}, {locate_class(component.spec.target)}")
+    heads = columns([(option.path, option.type, f"default {option.default}".replace("default required", "required")) for option in options])
+    for head, option in zip(heads, options, strict=True):
+        typer.echo(f"\n{head}")
+        if option.meaning:
+            typer.echo(textwrap.fill(option.meaning, width=100, initial_indent="    ", subsequent_indent="    "))
+    if not options:
+        typer.echo("\nIt has no options.")
 
 
 def _explain(registry: Registry, name: str) -> None:
@@ -103,21 +110,3 @@ def _kind(text: str) -> Kind:
         if kind == text:
             return kind
     raise PluginError(f'no kind is called "{text}"; there are: {", ".join(KINDS)}{did_you_mean(text, KINDS)}')
-
-
-def _type(info: Any) -> str:
-    return (
-        str(getattr(info.annotation, "__name__", "")) if isinstance(info.annotation, type) else str(info.annotation).replace("typing.", "")
-    )
-
-
-def _default(info: Any) -> str:
-    import json
-
-    from pydantic_core import to_jsonable_python
-
-    return (
-        "required"
-        if info.is_required()
-        else json.dumps(to_jsonable_python(info.get_default(call_default_factory=True)), ensure_ascii=False)
-    )
