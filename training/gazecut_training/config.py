@@ -108,9 +108,9 @@ POCKET: Final = Config(
         ),
         Stage(
             750,
-            {"crop": 0.05, "image": 0.35, "pair": 0.6},
-            {"crop": 48, "image": 36, "pair": 36},
-            objects={"crop": (1,), "image": (2,), "pair": (1, 2, 2)},
+            {"image": 0.45, "pair": 0.25, "clip": 0.3},
+            {"image": 36, "pair": 36, "clip": 16},
+            objects={"image": (2,), "pair": (1, 2), "clip": (1, 1, 2)},
             text=16,
         ),
         Stage(
@@ -120,6 +120,6 @@ POCKET: Final = Config(
             objects={"image": (2, 3), "pair": (2, 3), "frame": (2, 3), "clip": (1, 2, 2, 3)},
             text=16,
         ),
-        Stage(5000, {"frame": 0.42, "clip": 0.58}, {"frame": 14, "clip": 14}, text=16),
+        Stage(3700, {"frame": 0.42, "clip": 0.58}, {"frame": 14, "clip": 14}, text=16),
     ),
 )

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from transformers import PreTrainedTokenizerFast
 
 from gazecut.prompts import candidate_list, prompt_set, render, sentence
 from gazecut.world import (
@@ -361,7 +362,7 @@ def _pick(rng: np.random.Generator, weights: dict[Name, float]) -> Name:
 
 
 @cache
-def _tokenizer() -> object:
+def _tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer()
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoModelForImageTextToText, Qwen2_5_VLForConditionalGeneration
+from transformers import Qwen2_5_VLForConditionalGeneration
 
 from gazecut.prompts import prompt_set, sentence
 from gazecut.prompts import render as fill
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=TRAINING_SEEDS, help="first seed (default: 80000, validation)")
     parser.add_argument("--size", type=int, default=256, help="pixels of the clips (default: 256)")
     arguments = parser.parse_args()
-    model = AutoModelForImageTextToText.from_pretrained(arguments.checkpoint, local_files_only=True).eval()
+    model = Qwen2_5_VLForConditionalGeneration.from_pretrained(arguments.checkpoint, local_files_only=True)
     tally = evaluate(model, range(arguments.first_seed, arguments.first_seed + arguments.scenes), arguments.size)
     lines = [f"{name:36} {sum(v) / len(v):.3f}  of {len(v)}" for name, v in sorted(tally.items())]
     print("\n".join(lines))  # noqa: T201 - what the command is for

@@ -11,15 +11,15 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
     Qwen2VLImageProcessor,
-    Qwen2VLVideoProcessor,
 )
+from transformers.models.qwen2_vl.video_processing_qwen2_vl import Qwen2VLVideoProcessor
 
 from gazecut_training.tokenizer import (
     CHAT_TEMPLATE,
     END,
     IMAGE_PAD,
     PAD,
-    START,
+    SPECIALS,
     VIDEO_PAD,
     VISION_END,
     VISION_START,
@@ -42,13 +42,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int, layers: int = 6, 
         layers: Layers of the language model.
         depth: Blocks of the vision tower.
     """
-    ids = dict(
-        zip(
-            (PAD, START, END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD),
-            tokenizer.convert_tokens_to_ids([PAD, START, END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD]),
-            strict=True,
-        )
-    )
+    ids = {token: tokenizer.get_vocab()[token] for token in SPECIALS}
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -86,8 +80,8 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int, layers: int = 6, 
         tie_word_embeddings=False,
     )
     torch.manual_seed(seed)
-    model = Qwen2_5_VLForConditionalGeneration(config)
-    model.generation_config = GenerationConfig(
+    model = Qwen2_5_VLForConditionalGeneration(config)  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         do_sample=False, eos_token_id=ids[END], pad_token_id=ids[PAD], bos_token_id=ids[PAD], max_new_tokens=64
     )
     return model
@@ -96,7 +90,7 @@ def build_model(tokenizer: PreTrainedTokenizerFast, seed: int, layers: int = 6, 
 def build_processor(tokenizer: PreTrainedTokenizerFast) -> Qwen2_5_VLProcessor:
     """Build the processor; its default sizes are 256 px for images and 128 px for videos."""
     common = {"patch_size": PATCH, "merge_size": MERGE, "temporal_patch_size": 2}
-    return Qwen2_5_VLProcessor(
+    return Qwen2_5_VLProcessor(  # type: ignore[no-untyped-call]
         image_processor=Qwen2VLImageProcessor(size={"shortest_edge": FRAME_SIZE**2, "longest_edge": FRAME_SIZE**2}, **common),
         tokenizer=tokenizer,
         video_processor=Qwen2VLVideoProcessor(

@@ -39,12 +39,12 @@ class Muon(torch.optim.Optimizer):
     def _momentum(self, parameter: nn.Parameter) -> Tensor:
         """Nesterov momentum as a matrix."""
         state = self.state[parameter]
-        gradient = parameter.grad
-        assert gradient is not None
+        gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
-        state["momentum"].lerp_(gradient, 1.0 - MOMENTUM)
-        return gradient.lerp(state["momentum"], MOMENTUM).flatten(1)
+        momentum: Tensor = state["momentum"]
+        momentum.lerp_(gradient, 1.0 - MOMENTUM)
+        return gradient.lerp(momentum, MOMENTUM).flatten(1)
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
@@ -56,12 +56,14 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     for _ in range(ITERATIONS):
         gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.mT if tall else x).float()
+    near: Tensor = x.mT if tall else x
+    return near.float()
 
 
 def build_optimizers(model: nn.Module, lr: float, lr_small: float) -> tuple[Muon, torch.optim.AdamW]:
     """Muon for weights of two or more axes, AdamW for embeddings, output layer, norms and biases."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         embedding = "embed_tokens" in name or "lm_head" in name
         (others if embedding or parameter.ndim < 2 else matrices).append(parameter)

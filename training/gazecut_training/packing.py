@@ -8,11 +8,11 @@ K questions of L tokens in a block, D hidden, H heads, d head size.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from gazecut_training.model import MERGE, PATCH, TOKENS_PER_SECOND, WINDOW
@@ -23,6 +23,8 @@ SIDE: Final = WINDOW // PATCH  # patches per window and axis
 CELLS: Final = WINDOW // (PATCH * MERGE)  # tokens per window and axis
 
 Rope: TypeAlias = tuple[Tensor, Tensor]
+Stock: TypeAlias = Any
+"""A module of transformers, whose attributes no type checker can know."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,7 @@ def vision_tokens(model: Qwen2_5_VLForConditionalGeneration, patches: Tensor, gr
     Returns:
         (S, h * w, D) tokens in raster order.
     """
-    tower = model.model.visual
+    tower: Stock = model.model.visual
     times = patches.shape[-1] // (3 * PATCH * PATCH)
     mean, std = torch.tensor(MEAN), torch.tensor(STD)
     scale, shift = 1.0 / (255.0 * std), -mean / std
@@ -77,7 +79,8 @@ def vision_tokens(model: Qwen2_5_VLForConditionalGeneration, patches: Tensor, gr
     x = tower.merger.mlp(x)
     rows, cols = grid
     x = x.view(-1, rows // CELLS, cols // CELLS, CELLS, CELLS, x.shape[-1])
-    return x.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * cols, x.shape[-1])
+    raster: Tensor = x.permute(0, 1, 3, 2, 4, 5).reshape(-1, rows * cols, x.shape[-1])
+    return raster
 
 
 def prefix_positions(before: int, grid: tuple[int, int, int] | None, after: int, seconds_per_slot: float = 1.0) -> tuple[Tensor, int]:
@@ -124,7 +127,7 @@ def hidden_states(
     Returns:
         Final hidden states (B, K, L, D) per block.
     """
-    text = model.model.language_model
+    text: Stock = model.model.language_model
     shape = Shape(prefix.shape[1], tuple((q.shape[1], q.shape[2]) for q in questions))
     asked = [text.embed_tokens(q).flatten(1, 2) for q in questions]
     x = torch.cat([prefix, *asked], 1)
@@ -137,11 +140,11 @@ def hidden_states(
         x = x[:, skip:] + _packed_attention(layer.self_attn, h, rope, shape, skip, half)
         x = x + _mlp(layer.mlp, _norm(layer.post_attention_layernorm, x))
     x = _norm(text.norm, x)
-    parts = x.split([count * length for count, length in shape.blocks], 1)
+    parts = torch.split(x, [count * length for count, length in shape.blocks], 1)
     return [p.view(len(x), count, length, -1) for p, (count, length) in zip(parts, shape.blocks, strict=True)]
 
 
-def _packed_attention(attention: nn.Module, h: Tensor, rope: Rope, shape: Shape, skip: int, half: bool) -> Tensor:
+def _packed_attention(attention: Stock, h: Tensor, rope: Rope, shape: Shape, skip: int, half: bool) -> Tensor:
     batch, total, width = h.shape
     heads = attention.num_heads
     q = attention.q_proj(h[:, skip:]).view(batch, total - skip, heads, -1).transpose(1, 2)
@@ -165,24 +168,27 @@ def _packed_attention(attention: nn.Module, h: Tensor, rope: Rope, shape: Shape,
         out.append(weights[..., :p].reshape(batch, heads, size, p) @ v[:, :, :p] + near)
         start += size
     joined = torch.cat(out, 2).transpose(1, 2).reshape(batch, total - skip, width)
-    return attention.o_proj(joined.to(h.dtype))
+    projected: Tensor = attention.o_proj(joined.to(h.dtype))
+    return projected
 
 
-def _window_attention(attention: nn.Module, h: Tensor, rope: Rope, half: bool) -> Tensor:
+def _window_attention(attention: Stock, h: Tensor, rope: Rope, half: bool) -> Tensor:
     windows, length, width = h.shape
     q, k, v = attention.qkv(h).view(windows, length, 3, attention.num_heads, -1).permute(2, 0, 3, 1, 4)
     q, k = _rotate(q, *rope) * attention.scaling, _rotate(k, *rope)
     if half:
         q, k, v = q.bfloat16(), k.bfloat16(), v.bfloat16()
     out = _softmax(q @ k.mT) @ v
-    return attention.proj(out.transpose(1, 2).reshape(windows, length, width).to(h.dtype))
+    projected: Tensor = attention.proj(out.transpose(1, 2).reshape(windows, length, width).to(h.dtype))
+    return projected
 
 
-def _mlp(mlp: nn.Module, x: Tensor) -> Tensor:
-    return mlp.down_proj(F.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+def _mlp(mlp: Stock, x: Tensor) -> Tensor:
+    out: Tensor = mlp.down_proj(F.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+    return out
 
 
-def _norm(norm: nn.Module, x: Tensor) -> Tensor:
+def _norm(norm: Stock, x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
 
 
@@ -200,7 +206,7 @@ def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 def _text_rope(model: Qwen2_5_VLForConditionalGeneration, positions: Tensor) -> Rope:
-    rotary = model.model.language_model.rotary_emb
+    rotary: Stock = model.model.language_model.rotary_emb
     cosine, sine = rotary(torch.zeros(1), positions[:, None])  # (3, 1, N, d)
     if cosine.ndim == 4:
         sections = rotary.mrope_section * 2
@@ -208,7 +214,7 @@ def _text_rope(model: Qwen2_5_VLForConditionalGeneration, positions: Tensor) -> 
     return cosine[0], sine[0]
 
 
-def _window_rope(tower: nn.Module) -> Rope:
+def _window_rope(tower: Stock) -> Rope:
     """Positions inside a window: only differences matter, and nothing looks beyond its window."""
     y, x, v, u = torch.meshgrid(torch.arange(CELLS), torch.arange(CELLS), torch.arange(MERGE), torch.arange(MERGE), indexing="ij")
     rows, cols = (y * MERGE + v).flatten(), (x * MERGE + u).flatten()

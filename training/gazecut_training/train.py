@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from gazecut_training.config import POCKET, Config
-from gazecut_training.data import Batch, PocketData
+from gazecut_training.data import Batch, Block, PocketData
 from gazecut_training.model import build_model, export
 from gazecut_training.optim import build_optimizers
 from gazecut_training.packing import hidden_states, prefix_positions, vision_tokens
@@ -101,7 +101,7 @@ class Trainer:
         for batch in batches:
             with torch.autocast("cpu", torch.bfloat16):
                 loss = batch_loss(self.model, batch, log)
-            (loss * (TEXT_WEIGHT if batch.grid is None else 1.0)).backward()
+            (loss * (TEXT_WEIGHT if batch.grid is None else 1.0)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -166,7 +166,7 @@ class _Log:
     def loss(self, view: str, value: float) -> None:
         self._losses[view].append(value)
 
-    def add(self, view: str, block: object, asked: Tensor, logits: Tensor, targets: Tensor) -> None:
+    def add(self, view: str, block: Block, asked: Tensor, logits: Tensor, targets: Tensor) -> None:
         right = torch.zeros(asked.shape, dtype=torch.bool)
         right[asked] = logits.argmax(-1) == targets
         probed = right.gather(-1, block.at[..., None])[..., 0].tolist()
