@@ -1,0 +1,160 @@
+"""GrabCut seeded by the map and the points, followed by DIS optical flow: OpenCV alone, no weights.
+
+A frame is cut once and its candidates are the regions that their points lie in, so dozens of points cost no more than one.
+A followed mask is carried from frame to frame by the flow; on key frames it becomes the regions of their cut that it meets,
+and in between its outline is cut anew now and then. Cuts of key frames do not know who asks, so any order of questions gives
+the same masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from gazecut.protocols import Clip, Provenance, Runtime
+from gazecut.values import Candidates, FrameMasks, HeatMaps, Points
+from gazecut_segmenter.cache import ArrayCache
+from gazecut_segmenter.candidates import FrameCut, marked, places_of
+from gazecut_segmenter.config import ClassicalOptions
+from gazecut_segmenter.frames import BLOCK, WorkingFrames, resized
+from gazecut_segmenter.grabcut import cut, mask_seeds
+from gazecut_segmenter.key_frames import KeyFrames
+from gazecut_segmenter.session import ClipSession, both_ways
+
+FULL = 255  # soft masks at working resolution are uint8, 0 to this
+
+
+class ClassicalSegmenter:
+    """Segments and follows by colour, outline and motion."""
+
+    def __init__(self, config: ClassicalOptions, runtime: Runtime) -> None:
+        """Take options and seed; it always computes on the CPU."""
+        self._options = config
+        self._seed = runtime.seed
+
+    def open(self, clip: Clip) -> ClassicalSession:
+        """Get ready for one clip; frames are decoded when they are first needed."""
+        return ClassicalSession(clip, self._options, self._seed)
+
+    def describe(self) -> Provenance:
+        """CPU, no weights."""
+        return Provenance(device="cpu", dtype="float32")
+
+    def peak_memory(self) -> int:
+        """Always 0: there is no device."""
+        return 0
+
+
+class ClassicalSession(ClipSession):
+    """Cuts and flow of one clip, kept within a bounded memory."""
+
+    def __init__(self, clip: Clip, options: ClassicalOptions, seed: int) -> None:
+        """Take the clip; nothing is decoded yet."""
+        super().__init__(clip)
+        self._options, self._seed = options, seed
+        self._cache = ArrayCache(options.memory * 2**20)
+        self._frames = WorkingFrames(clip, options.longest_side, self._cache)
+
+    def masks_at(self, frame: int, points: Points, heat: np.ndarray) -> Candidates:
+        """The regions of the frame's cut that the candidates' points lie in.
+
+        A candidate that says more than "on the object", or lies outside of the cut, gets a cut of its own, with its points as
+        seeds. The predicted IoU is the overlap with a second cut that leaves half as much of the map open: where colours and
+        map agree on the outline, it is near 1.
+
+        Args:
+            frame: Index into the clip.
+            points: The points of that frame.
+            heat: (h, w) in [0, 1], the map of that frame.
+
+        Returns:
+            One mask per candidate at the clip's size.
+
+        Raises:
+            SegmenterError: The session is closed, or the clip has no such frame.
+            ClipError: The frame cannot be decoded.
+        """
+        self._check_frame(frame)
+        candidates = np.unique(points.candidate)
+        if not len(candidates):
+            return Candidates(np.zeros((0, *self._clip.size), bool), np.zeros(0, np.float32))
+        key, image = self._key_frames(np.asarray(heat)[None], [frame]), self._frames.image(frame)
+        figure, ground = self._options.figure, self._options.ground
+        seeds, firm = key.seeds(frame, figure, ground), key.seeds(frame, figure / 2, (1 + ground) / 2)
+        shared = FrameCut(image, key.colors(), seeds, firm)
+        masks = np.zeros((len(candidates), *self._clip.size), bool)
+        agreement = np.zeros(len(candidates), np.float32)
+        for place, candidate in enumerate(candidates):
+            clicks = places_of(points, int(candidate), self._frames.size)
+            own = shared if shared.serves(clicks) else FrameCut(image, key.colors(), marked(seeds, clicks), marked(firm, clicks))
+            small, agreement[place] = own.named(clicks)
+            masks[place] = self._full(small * np.uint8(FULL))
+        return Candidates(masks, agreement)
+
+    def propagate(
+        self, frame: int, masks: np.ndarray, frames: Sequence[int], heat: HeatMaps, heat_frames: np.ndarray
+    ) -> Iterator[FrameMasks]:
+        """Masks carried along the flow, forwards from `frame` and then backwards, held to the maps on key frames.
+
+        Args:
+            frame: Index into the clip of the frame that the masks prompt; one of `frames`. Its own masks come back as given.
+            masks: (K, H, W) bool, one per object.
+            frames: Ascending indices into the clip.
+            heat: Maps (T, h, w) in [0, 1].
+            heat_frames: (T,) int64 ascending, the clip index of each map.
+
+        Yields:
+            Each of `frames` once.
+
+        Raises:
+            SegmenterError: The session is closed, or `frame` and `frames` do not fit each other or the clip.
+            ShapeError: The masks are of another size than the clip.
+            ClipError: A frame cannot be decoded.
+        """
+        self._check_prompt(frame, masks, frames)
+        key = self._key_frames(heat.numpy(), heat_frames.tolist())
+        start = [resized(mask.astype(np.uint8) * np.uint8(FULL), self._frames.size) for mask in masks]
+        yield FrameMasks(frame, masks)
+        for way in both_ways(frame, frames):
+            soft, before, since_cut = start, frame, 0
+            for step, index in enumerate(way):
+                if index != frame:
+                    self._check_frame(index)
+                    since_cut = 0 if index in key or since_cut == self._options.refine_every else since_cut + 1
+                    carried = self._frames.carry(soft, before, index, way[step : step + BLOCK])
+                    soft = [self._held(layer, index, key, since_cut == 0) for layer in carried]
+                    yield FrameMasks(index, np.stack([self._full(layer) for layer in soft]) if soft else masks)
+                before = index
+
+    def close(self) -> None:
+        """Forget frames, flow and cuts; a second call does nothing."""
+        super().close()
+        self._cache.clear()
+
+    def _key_frames(self, heat: np.ndarray, indices: Sequence[int]) -> KeyFrames:
+        return KeyFrames(self._frames, self._cache, heat, indices, self._options, self._seed)
+
+    def _held(self, soft: np.ndarray, index: int, key: KeyFrames, fresh: bool) -> np.ndarray:
+        """A carried mask after what its frame says: the cut it meets on a key frame, a new outline now and then."""
+        mask = (soft > FULL // 2).astype(np.uint8)
+        if not fresh or not mask.any():
+            return soft
+        if index in key:
+            return self._met(soft, mask, key.figure(index))
+        seeds = mask_seeds(mask, self._options.band)
+        return cut(self._frames.image(index), seeds, key.colors()) * np.uint8(FULL)
+
+    def _met(self, soft: np.ndarray, mask: np.ndarray, figure: np.ndarray) -> np.ndarray:
+        """The regions of a key frame's cut that a mask shares enough with; the mask as it was where there are none."""
+        regions = cv2.connectedComponents(figure)[1]
+        areas = np.bincount(regions.ravel())
+        common = np.bincount(regions[mask > 0], minlength=len(areas))
+        met = common > self._options.overlap * np.minimum(areas, np.count_nonzero(mask))
+        met[0] = False
+        return met[regions] * np.uint8(FULL) if met.any() else soft
+
+    def _full(self, soft: np.ndarray) -> np.ndarray:
+        """A soft mask (h, w) uint8 as (H, W) bool at the clip's size."""
+        return np.asarray(resized(soft, self._clip.size) > FULL // 2)

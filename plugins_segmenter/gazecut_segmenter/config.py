@@ -1,0 +1,42 @@
+"""Options of the built-in segmenters."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from gazecut.options import Options
+
+
+class AttentionOptions(Options):
+    """Options of segmenter `attention`: there are none."""
+
+
+class ClassicalOptions(Options):
+    """Options of segmenter `classical`."""
+
+    longest_side: int = Field(default=428, ge=64)
+    """Pixels along the longer side of the frames that it works on; masks come out at the clip's size."""
+
+    color_side: int = Field(default=107, ge=16)
+    """Pixels along the longer side of the small frames on which the colours of object and background are learned."""
+
+    figure: float = Field(default=0.6, gt=0, le=1)
+    """Where the map is object for sure: from this share of the way from Otsu's threshold up to the frame's peak."""
+
+    ground: float = Field(default=0.5, ge=0, le=1)
+    """Where the map is background for sure: below this share of Otsu's threshold."""
+
+    neighbors: float = Field(default=0.5, ge=0, le=1)
+    """Weight of the maps of the key frames before and after, carried along the flow, in a key frame's own map; 0 for none."""
+
+    overlap: float = Field(default=0.3, gt=0, le=1)
+    """Share of the smaller one that a region of a key frame's cut and an object must have in common to be the same."""
+
+    refine_every: int = Field(default=2, ge=0)
+    """Frames without a map after which a followed mask is cut anew around its outline; 0 for never."""
+
+    band: int = Field(default=4, ge=1)
+    """Pixels to either side of a followed mask's outline that such a cut may change, at working resolution."""
+
+    memory: int = Field(default=256, ge=16)
+    """MiB for reduced frames, flow and cuts that are kept for the next question."""
