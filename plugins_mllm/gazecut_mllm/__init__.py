@@ -1,0 +1,1 @@
+"""Multimodal LLMs and attributions: where a model looks while it answers."""

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 from gazecut.arrays import Array
 from gazecut.errors import BackendError
 from gazecut.values import Trace, TraceLayer
-from gazecut_mllm.capture import capturing, install, restore
+from gazecut_mllm.capture import ATTENTION, capturing, install, restore
 from gazecut_mllm.devices import resolve_device, resolve_dtype
 from gazecut_mllm.positions import VisualBlock, mrope_positions
 from gazecut_mllm.weights import load_model, locate
@@ -130,6 +130,9 @@ class HFBackend:
     def _prepare(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         if self._closed:
             raise BackendError("this backend is closed; load the model again.")
+        setting = self.model.config.text_config._attn_implementation
+        if setting != ATTENTION:
+            raise BackendError(f'the model\'s attention was set to "{setting}" meanwhile, so nothing can be captured; load the model again.')
         prepared = {name: torch.as_tensor(value).to(self.device) for name, value in inputs.items()}
         ids = prepared["input_ids"]
         if ids.ndim != 2 or len(ids) != 1:

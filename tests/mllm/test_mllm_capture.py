@@ -146,6 +146,12 @@ def test_errors(folder: Path) -> None:
     with pytest.raises(WeightsError, match="sliding window in some layers"):
         load(model)
 
+    model = plain_model(folder)
+    changed = load(model)
+    model.set_attn_implementation("eager")
+    with pytest.raises(BackendError, match='attention was set to "eager" meanwhile'):
+        changed.trace(inputs_for(model))
+
     backend = load(folder, device="cpu")
     inputs: dict[str, Any] = inputs_for(backend.model)
     with pytest.raises(BackendError, match="layers 2 to 4; the model has layers 0 to 3"):
