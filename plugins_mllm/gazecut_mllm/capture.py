@@ -28,15 +28,13 @@ class Captured:
     """What one forward pass left behind, by layer.
 
     Attributes:
-        first_layer: First layer that is kept.
-        last_layer: Last layer that is kept, inclusive.
+        layers: The layers that are kept.
         query: Layer to (B, H, n, d), after rotary embedding.
         key: Layer to (B, G, N, d), after rotary embedding, not repeated for the query heads; N counts cached tokens too.
         scale: Layer to the factor on query-key products.
     """
 
-    first_layer: int
-    last_layer: int
+    layers: range
     query: dict[int, torch.Tensor] = field(default_factory=dict)
     key: dict[int, torch.Tensor] = field(default_factory=dict)
     scale: dict[int, float] = field(default_factory=dict)
@@ -46,9 +44,9 @@ _open: ContextVar[Captured | None] = ContextVar("gazecut_capture", default=None)
 
 
 @contextmanager
-def capturing(first_layer: int, last_layer: int) -> Iterator[Captured]:
+def capturing(layers: range) -> Iterator[Captured]:
     """Keep what the asked layers of the language model see while the context is open, in this thread only."""
-    captured = Captured(first_layer, last_layer)
+    captured = Captured(layers)
     token = _open.set(captured)
     try:
         yield captured
@@ -72,7 +70,7 @@ def _attend(
     """Attention exactly as sdpa gives it; the signature is the one that transformers calls."""
     captured, layer = _open.get(), getattr(module, "layer_idx", None)
     # Vision towers have no layer_idx: theirs is never kept, even where the whole model was set to this function.
-    if captured is not None and isinstance(layer, int) and captured.first_layer <= layer <= captured.last_layer:
+    if captured is not None and isinstance(layer, int) and layer in captured.layers:
         captured.query[layer], captured.key[layer] = query, key
         captured.scale[layer] = float(options.get("scaling") or query.shape[-1] ** -0.5)
     return sdpa_attention_forward(module, query, key, value, attention_mask, **options)

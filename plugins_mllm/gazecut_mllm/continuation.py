@@ -13,7 +13,8 @@ from typing import overload
 import torch
 from transformers import DynamicCache
 
-from gazecut.values import Trace, TraceLayer, TraceSpec
+from gazecut.values import Trace, TraceLayer
+from gazecut.values.questions import TraceRow
 from gazecut_mllm.capture import Captured, capturing
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
@@ -27,14 +28,16 @@ class Suffix:
     Attributes:
         ids: Token ids; where steering stands, some id of the prompt.
         question: Which of them are the question's text.
-        trace: First and last layer and row to trace, resolved, or None.
+        layers: Layers to trace; none for the answer alone.
+        row: Whose attention the trace is for.
         steering: (P, d) embeddings, or None.
         steering_at: Where in `ids` they start.
     """
 
     ids: tuple[int, ...]
     question: range
-    trace: TraceSpec | None = None
+    layers: range = range(0)
+    row: TraceRow = "last-prompt"
     steering: torch.Tensor | None = None
     steering_at: int = 0
 
@@ -149,7 +152,7 @@ class Continuation:
 
     def _read_answer(self, cache: DynamicCache, tokens: torch.Tensor) -> Captured | None:
         """Run the first answer token (R,) where a trace asks for its row."""
-        asking = [suffix for suffix in self._suffixes if suffix.trace is not None and suffix.trace.row == "first-answer"]
+        asking = [suffix for suffix in self._suffixes if suffix.layers and suffix.row == "first-answer"]
         if not asking:
             return None
         with self._capturing(asking) as captured:
@@ -175,23 +178,22 @@ class Continuation:
     @staticmethod
     def _capturing(suffixes: Sequence[Suffix]) -> AbstractContextManager[Captured]:
         """A capture of all layers that some suffix asks for; of none where none does."""
-        specs = [suffix.trace for suffix in suffixes if suffix.trace is not None]
-        return capturing(min((spec.first_layer for spec in specs), default=0), max((spec.last_layer or 0 for spec in specs), default=-1))
+        asked = [suffix.layers for suffix in suffixes if suffix.layers]
+        return capturing(range(min((layers.start for layers in asked), default=0), max((layers.stop for layers in asked), default=0)))
 
     def _trace(self, suffix: Suffix, row: int, captured: Captured, extra: Captured | None) -> Trace | None:
-        spec = suffix.trace
-        if spec is None or spec.last_layer is None:
+        if not suffix.layers:
             return None
         device, start = self._backend.device, len(self._prefix)
         pad = self._ids.shape[1] - start - len(suffix)
         pieces = []
-        for layer in range(spec.first_layer, spec.last_layer + 1):
+        for layer in suffix.layers:
             # Cloned: a view would keep the keys of the whole batch in memory.
             query, key = captured.query[layer][row, :, pad:].clone(), captured.key[layer][row, :, start + pad :].clone()
-            if extra is not None and spec.row == "first-answer":
+            if extra is not None and suffix.row == "first-answer":
                 query = torch.cat([query, extra.query[layer][row]], dim=1)
                 key = torch.cat([key, extra.key[layer][row, :, -1:]], dim=1)
             pieces.append((query, key))
         question = torch.arange(start + suffix.question.start, start + suffix.question.stop, device=device)
-        layers = ContinuedLayers(self._prefix, row % self._prefix.sequences, spec.first_layer, pieces)
+        layers = ContinuedLayers(self._prefix, row % self._prefix.sequences, suffix.layers.start, pieces)
         return Trace(layers, self._prefix.opening.visual, question)

@@ -66,7 +66,7 @@ class HFBackend:
         Raises:
             BackendError: More than one sequence, no visual tokens or other ones than the grids say, or layers that the model lacks.
         """
-        first, last = self.layer_range(first_layer, last_layer)
+        layers = self.layer_range(first_layer, last_layer)
         prepared = self._prepare(inputs)
         ids = prepared["input_ids"]
         visual = self.is_visual(ids[0])
@@ -75,13 +75,13 @@ class HFBackend:
             raise BackendError("the prompt has no visual tokens; wanted the image or video placeholder tokens of the model's config.")
         if self.model.config.model_type in MROPE_FAMILIES:
             where = torch.arange(int(where[0]), int(where[-1]) + 1, device=where.device)
-        with capturing(first, last) as captured:
+        with capturing(layers) as captured:
             self.model(**prepared, use_cache=False, logits_to_keep=1)
-        layers = tuple(TraceLayer(captured.query[at][0], captured.key[at][0], captured.scale[at]) for at in range(first, last + 1))
-        return Trace(layers, where, torch.arange(int(where[-1]) + 1, ids.shape[1], device=where.device))
+        seen = tuple(TraceLayer(captured.query[at][0], captured.key[at][0], captured.scale[at]) for at in layers)
+        return Trace(seen, where, torch.arange(int(where[-1]) + 1, ids.shape[1], device=where.device))
 
-    def layer_range(self, first: int, last: int | None) -> tuple[int, int]:
-        """First and last layer, inclusive, both resolved.
+    def layer_range(self, first: int, last: int | None) -> range:
+        """The layers from first to last, inclusive; None is the model's last.
 
         Raises:
             BackendError: The model has no such layers.
@@ -92,7 +92,7 @@ class HFBackend:
                 f"a trace asks for layers {first} to {'the last' if last is None else last}; the model has layers 0 to {self.layers - 1}. "
                 "Set first_layer and last_layer of the attribution within them."
             )
-        return first, end
+        return range(first, end + 1)
 
     def is_visual(self, ids: torch.Tensor) -> torch.Tensor:
         """Where token ids (N,) are image or video placeholders, (N,) bool."""
@@ -132,7 +132,7 @@ class HFBackend:
             raise BackendError("this backend is closed; load the model again.")
         setting = self.model.config.text_config._attn_implementation
         if setting != ATTENTION:
-            raise BackendError(f'the model\'s attention was set to "{setting}" meanwhile, so nothing can be captured; load the model again.')
+            raise BackendError(f'the model\'s attention was set to "{setting}" meanwhile, so nothing is captured; load the model again.')
         prepared = {name: torch.as_tensor(value).to(self.device) for name, value in inputs.items()}
         ids = prepared["input_ids"]
         if ids.ndim != 2 or len(ids) != 1:

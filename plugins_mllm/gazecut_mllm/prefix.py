@@ -72,7 +72,7 @@ def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor
         embeddings = backend.model.get_input_embeddings()(ids).clone()
         embeddings[:, opening.prelude_at : opening.prelude_at + len(opening.prelude)] = opening.prelude
         tokens = {"inputs_embeds": embeddings}
-    with capturing(trace_from, backend.layers - 1) as captured:
+    with capturing(range(trace_from, backend.layers)) as captured:
         output = backend.model(
             **tokens,
             **{name: value.to(backend.device) for name, value in pixels.items()},

@@ -91,7 +91,9 @@ class VisualSession:
 
     def _suffix(self, question: Question) -> Suffix:
         turn = self._reader.chat.turn(question.text, self._kind)
-        suffix = Suffix(turn.after, turn.question, self._spec(question.trace))
+        suffix = Suffix(turn.after, turn.question)
+        if question.trace is not None:
+            suffix = replace(suffix, layers=self._layers(question.trace), row=question.trace.row)
         steering = question.steering
         if steering is None:
             return suffix
@@ -104,14 +106,11 @@ class VisualSession:
         ids = (*turn.after[:at], *[turn.after[0]] * len(soft), *turn.after[at:])
         return replace(suffix, ids=ids, question=range(start + moved, stop + moved), steering=soft, steering_at=at)
 
-    def _spec(self, spec: TraceSpec | None) -> TraceSpec | None:
-        if spec is None:
-            return None
-        first, last = self._reader.hf.layer_range(spec.first_layer, spec.last_layer)
-        if first < self._reader.trace_from:
-            kept = self._reader.trace_from
-            raise BackendError(f"a trace asks for layer {first}; sessions keep layers from {kept} on. Lower mllm.trace_from.")
-        return replace(spec, last_layer=last)
+    def _layers(self, spec: TraceSpec) -> range:
+        layers, kept = self._reader.hf.layer_range(spec.first_layer, spec.last_layer), self._reader.trace_from
+        if layers.start < kept:
+            raise BackendError(f"a trace asks for layer {layers.start}; sessions keep layers from {kept} on. Lower mllm.trace_from.")
+        return layers
 
     def _check_prelude(self, length: int) -> None:
         assert self._prefixes is not None

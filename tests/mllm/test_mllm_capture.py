@@ -64,7 +64,7 @@ def test_hooked_logits_are_bit_identical(folder: Path) -> None:
     before = [case() for case in cases]
     with load(model):
         idle = [case() for case in cases]
-        with capturing(0, 3) as captured:
+        with capturing(range(4)) as captured:
             hooked = [case() for case in cases]
     assert sorted(captured.query) == [0, 1, 2, 3]
     for plain, still, kept in zip(before, idle, hooked, strict=True):
@@ -113,7 +113,7 @@ def test_a_users_model_gets_its_own_setting_back(folder: Path) -> None:
 def test_vision_towers_are_never_kept(folder: Path) -> None:
     model = plain_model(folder)
     model.set_attn_implementation(ATTENTION)
-    with capturing(0, 99) as captured:
+    with capturing(range(99)) as captured:
         logits(model, inputs_for(model))
     assert sorted(captured.query) == [0, 1, 2, 3]
     assert {query.shape[2] for query in captured.query.values()} == {inputs_for(model)["input_ids"].shape[1]}
@@ -123,7 +123,7 @@ def test_a_capture_closes_after_errors_and_stays_in_its_thread() -> None:
     seen: list[bool] = []
 
     def fail() -> None:
-        with capturing(0, 1):
+        with capturing(range(2)):
             seen.append(is_capturing())
             thread = threading.Thread(target=lambda: seen.append(is_capturing()))
             thread.start()
