@@ -50,7 +50,7 @@ class QwenBackend:
         hf = HFBackend(load_model(checkpoint, self.family, resolve_dtype(config.dtype, device), device))
         hf.layer_range(config.trace_from, None)
         _check_tokens(checkpoint, processor, hf)
-        self._config, self._processor = config, processor
+        self._config, self._processor, self._revision = config, processor, checkpoint.revision
         decoder = Decoder(hf.model, processor.tokenizer, config.max_new_tokens)
         self._reader = Reader(hf, Chat(processor, config.system), decoder, config.trace_from)
         vision = hf.model.config.vision_config
@@ -92,7 +92,7 @@ class QwenBackend:
     def describe(self) -> Provenance:
         """Device, dtype and weights, for the manifest."""
         hf = self._reader.hf
-        return Provenance(str(hf.device), str(hf.dtype).removeprefix("torch."), self._config.weights, self._config.revision)
+        return Provenance(str(hf.device), str(hf.dtype).removeprefix("torch."), self._config.weights, self._revision)
 
     def peak_memory(self) -> int:
         """Most device memory in use so far, in bytes; 0 where the device does not tell (CPU)."""

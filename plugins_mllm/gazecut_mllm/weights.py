@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from httpx import HTTPError
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 from transformers.utils import logging as transformers_logging
@@ -18,55 +20,65 @@ from gazecut.errors import WeightsError
 from gazecut_mllm.capture import ATTENTION
 
 PACKAGE_SCHEME = "package:"
-# What transformers and safetensors raise for folders, files and hub ids that they cannot use.
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+FILES = ["*.json", "*.jinja", "*.txt", "*.safetensors"]  # all that is ever read: no code, no pickles
+# What transformers, safetensors and the hub raise for folders, files and hub ids that they cannot use.
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, SafetensorError)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A folder with a model, or a model on the hub.
+    """A folder with a model and its processor.
 
     Attributes:
-        source: The folder's path, or the hub id.
-        local: Whether it is a folder.
-        revision: Commit or tag of a hub id, or None.
+        folder: Where it is on this machine.
+        revision: Commit, for one that came from the hub; None for others.
+        hub_id: Its hub id, or None.
     """
 
-    source: str
-    local: bool
+    folder: Path
     revision: str | None = None
+    hub_id: str | None = None
 
     @property
     def about(self) -> str:
         """What to call it in messages."""
-        return f"folder {self.source}" if self.local else f'hub id "{self.source}"' + (f" at {self.revision}" if self.revision else "")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """How transformers must look for it."""
-        return {"local_files_only": self.local, "revision": self.revision or "main", "trust_remote_code": False}
+        return f"folder {self.folder}" + (f' (hub id "{self.hub_id}")' if self.hub_id else "")
 
 
 def locate(weights: str, revision: str | None = None) -> Checkpoint:
-    """The checkpoint that the option `weights` means.
+    """The checkpoint that the option `weights` means; one on the hub is downloaded where the hub cache does not have it.
 
     Args:
         weights: A local folder, a hub id ("owner/name"), or "package:NAME/FOLDER" inside an installed package.
         revision: Commit or tag of a hub id.
 
     Raises:
-        WeightsError: There is no such folder or package, and it cannot be a hub id.
+        WeightsError: There is no such folder, package or hub id, or the hub cannot be reached.
     """
     if weights.startswith(PACKAGE_SCHEME):
-        return Checkpoint(str(_inside_package(weights)), local=True)
+        return Checkpoint(_inside_package(weights))
     folder = Path(weights).expanduser()
     if folder.is_dir():
-        return Checkpoint(str(folder), local=True)
+        return Checkpoint(folder)
     if folder.exists():
         raise WeightsError(f"weights: {weights} is a file; wanted the folder that holds config.json and *.safetensors.")
     if weights.startswith((".", "/", "~")) or weights.count("/") != 1:
         raise WeightsError(f'weights: no folder {weights}; wanted one with config.json and *.safetensors, or a hub id "owner/name".')
-    return Checkpoint(weights, local=False, revision=revision)
+    return _from_hub(weights, revision)
+
+
+def _from_hub(hub_id: str, revision: str | None) -> Checkpoint:
+    # One look-up for the whole snapshot: file by file, transformers retries each for minutes where there is no network.
+    try:
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=FILES))
+    except (*LOADING_ERRORS, HTTPError) as error:
+        at = f" at {revision}" if revision else ""
+        raise WeightsError(
+            f'weights: no folder {hub_id}, and the hub does not give "{hub_id}"{at}: {_first_line(error)} '
+            "Check the id, the revision and the network; offline, only what is in the hub cache can be used. Or give a local folder."
+        ) from error
+    return Checkpoint(folder, revision=folder.name, hub_id=hub_id)
 
 
 def _inside_package(weights: str) -> Path:
@@ -93,15 +105,15 @@ def load_model(checkpoint: Checkpoint, family: str | None, dtype: torch.dtype, d
         WeightsError: It cannot be found or read, is of another family, or lacks weights.
     """
     with _explained(checkpoint, "config.json"):
-        found = AutoConfig.from_pretrained(checkpoint.source, **checkpoint.options).model_type
+        found = AutoConfig.from_pretrained(checkpoint.folder, **LOCAL).model_type
     if family is not None and found != family:
         hint = {"qwen2_vl": "qwen2-vl", "qwen2_5_vl": "qwen2.5-vl"}.get(found)
         then = f'Set mllm.use to "{hint}".' if hint else "Choose weights of that family."
         raise WeightsError(f'weights: {checkpoint.about} holds a model of type "{found}"; wanted "{family}". {then}')
     with _explained(checkpoint, "weights in safetensors form"), _quiet():
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
-            checkpoint.source,
-            **checkpoint.options,
+            checkpoint.folder,
+            **LOCAL,
             dtype=dtype,
             use_safetensors=True,
             output_loading_info=True,
@@ -126,7 +138,7 @@ def load_processor(checkpoint: Checkpoint) -> Any:
     """
     processors: Any = AutoProcessor  # untyped
     with _explained(checkpoint, "processor and tokenizer files"):
-        processor = processors.from_pretrained(checkpoint.source, **checkpoint.options)
+        processor = processors.from_pretrained(checkpoint.folder, **LOCAL)
     for part in ("tokenizer", "image_processor", "video_processor"):
         if getattr(processor, part, None) is None:
             raise WeightsError(f"weights: {checkpoint.about} has no {part.replace('_', ' ')}; wanted the files of a whole processor.")
@@ -145,14 +157,13 @@ def _explained(checkpoint: Checkpoint, what: str) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except LOADING_ERRORS as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        then = "Check that the folder is complete."
-        if not checkpoint.local:
-            then = (
-                "Check the id, the revision and the network; offline, only what is in the hub cache can be used. "
-                "Or set weights to a local folder."
-            )
-        raise WeightsError(f"weights: cannot load {what} of {checkpoint.about}: {first} {then}") from error
+        raise WeightsError(
+            f"weights: cannot load {what} of {checkpoint.about}: {_first_line(error)} Check that the folder is complete."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".") + "."
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,7 +39,7 @@ def test_a_folder_inside_a_package(copy: Path, tmp_path: Path, monkeypatch: pyte
     (package / "__init__.py").touch()
     copy.rename(package / "tiny")
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert locate("package:some_models/tiny").source == str(package / "tiny")
+    assert locate("package:some_models/tiny").folder == package / "tiny"
     assert open_backend("package:some_models/tiny").describe().weights == "package:some_models/tiny"
     with pytest.raises(WeightsError, match='package "some_models" has no folder "other"'):
         locate("package:some_models/other")
@@ -60,15 +61,30 @@ def test_paths_that_are_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_hub_id_without_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import huggingface_hub.constants
-
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(WeightsError, match=r'of hub id "some-owner/some-model".*offline, only what is in the hub cache') as caught:
+    with pytest.raises(
+        WeightsError, match=r'hub does not give "some-owner/some-model": .*offline, only what is in the hub cache'
+    ) as caught:
         open_backend("some-owner/some-model")
     assert caught.value.exit_status == 2
-    with pytest.raises(WeightsError, match=r'hub id "some-owner/some-model" at v1: '):
+    with pytest.raises(WeightsError, match=r'hub does not give "some-owner/some-model" at v1: '):
         load("some-owner/some-model", revision="v1", device="cpu")
+    with pytest.raises(WeightsError, match=r'hub does not give "not an/id"'):
+        locate("not an/id")
+
+
+def test_a_hub_id_in_the_cache_needs_no_network(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    cached = tmp_path / "cache" / "models--some-owner--some-model"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text(commit)
+    (cached / "snapshots").mkdir()
+    copy.rename(cached / "snapshots" / commit)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    found = open_backend("some-owner/some-model").describe()
+    assert (found.weights, found.revision) == ("some-owner/some-model", commit)
 
 
 def test_another_family(checkpoint: Callable[[str], Path]) -> None:
