@@ -167,10 +167,6 @@ class Attribution(Protocol):
         """Scores (V,) >= 0 of the visual tokens, in the order of `trace.visual_columns`; float64 stays, else float32."""
         ...
 
-    def prompt_weights(self, trace: Trace) -> Array:
-        """Weight (P,) >= 0 of the answering row on each token of the question's text, for evidence."""
-        ...
-
 
 class FusionStrategy(Protocol):
     """Plans what must be asked, then folds what came back along the axis that it opened."""

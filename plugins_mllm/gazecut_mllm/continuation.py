@@ -27,7 +27,6 @@ class Suffix:
 
     Attributes:
         ids: Token ids; where steering stands, some id of the prompt.
-        question: Which of them are the question's text.
         layers: Layers to trace; none for the answer alone.
         row: Whose attention the trace is for.
         steering: (P, d) embeddings, or None.
@@ -35,7 +34,6 @@ class Suffix:
     """
 
     ids: tuple[int, ...]
-    question: range
     layers: range = range(0)
     row: TraceRow = "last-prompt"
     steering: torch.Tensor | None = None
@@ -184,7 +182,7 @@ class Continuation:
     def _trace(self, suffix: Suffix, row: int, captured: Captured, extra: Captured | None) -> Trace | None:
         if not suffix.layers:
             return None
-        device, start = self._backend.device, len(self._prefix)
+        start = len(self._prefix)
         pad = self._ids.shape[1] - start - len(suffix)
         pieces = []
         for layer in suffix.layers:
@@ -194,6 +192,5 @@ class Continuation:
                 query = torch.cat([query, extra.query[layer][row]], dim=1)
                 key = torch.cat([key, extra.key[layer][row, :, -1:]], dim=1)
             pieces.append((query, key))
-        question = torch.arange(start + suffix.question.start, start + suffix.question.stop, device=device)
         layers = ContinuedLayers(self._prefix, row % self._prefix.sequences, suffix.layers.start, pieces)
-        return Trace(layers, self._prefix.opening.visual, question)
+        return Trace(layers, self._prefix.opening.visual)

@@ -78,7 +78,7 @@ class HFBackend:
         with capturing(layers) as captured:
             self.model(**prepared, use_cache=False, logits_to_keep=1)
         seen = tuple(TraceLayer(captured.query[at][0], captured.key[at][0], captured.scale[at]) for at in layers)
-        return Trace(seen, where, torch.arange(int(where[-1]) + 1, ids.shape[1], device=where.device))
+        return Trace(seen, where)
 
     def layer_range(self, first: int, last: int | None) -> range:
         """The layers from first to last, inclusive; None is the model's last.

@@ -13,7 +13,6 @@ head weights and products come out of one pass over query rows, in chunks that s
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Sequence
 from typing import Literal, get_args
 
@@ -193,7 +192,6 @@ class RolloutAttribution:
         """Take the options; nothing is computed."""
         self.spec = TraceSpec(config.first_layer, config.last_layer, config.row)
         self._config = config
-        self._last: tuple[weakref.ref[Trace], Array] | None = None
 
     def scores(self, trace: Trace) -> Array:
         """Scores (V,) >= 0 of the visual tokens, in the order of `trace.visual_columns`; float64 stays, else float32.
@@ -201,32 +199,12 @@ class RolloutAttribution:
         Raises:
             ShapeError: The trace has no layers, or layers that do not fit each other.
         """
-        row = self.row(trace)
-        return row[_index(trace.visual_columns, row)]
-
-    def prompt_weights(self, trace: Trace) -> Array:
-        """Weight (P,) >= 0 of the answering row on each token of the question's text.
-
-        Raises:
-            ShapeError: As for `scores`.
-        """
-        row = self.row(trace)
-        return row[_index(trace.prompt_columns, row)]
-
-    def row(self, trace: Trace) -> Array:
-        """The whole row (N,); that of the last trace is kept, so that its scores and weights cost one pass."""
-        if self._last is None or self._last[0]() is not trace:
-            row = rollout_row(
-                trace.layers,
-                trace.visual_columns,
-                head_weighting=self._config.head_weighting,
-                kernel=self._config.kernel,
-                chunk=self._config.chunk,
-            )
-            self._last = (weakref.ref(trace), row)
-        return self._last[1]
-
-
-def _index(columns: Array, row: Array) -> Array:
-    """Columns as an index of the row's own kind."""
-    return np.asarray(columns) if isinstance(row, np.ndarray) else _tensor(columns).to(row.device)
+        row = rollout_row(
+            trace.layers,
+            trace.visual_columns,
+            head_weighting=self._config.head_weighting,
+            kernel=self._config.kernel,
+            chunk=self._config.chunk,
+        )
+        columns = trace.visual_columns
+        return row[np.asarray(columns) if isinstance(row, np.ndarray) else _tensor(columns).to(row.device)]

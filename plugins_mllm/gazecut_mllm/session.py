@@ -91,7 +91,7 @@ class VisualSession:
 
     def _suffix(self, question: Question) -> Suffix:
         turn = self._reader.chat.turn(question.text, self._kind)
-        suffix = Suffix(turn.after, turn.question)
+        suffix = Suffix(turn.after)
         if question.trace is not None:
             suffix = replace(suffix, layers=self._layers(question.trace), row=question.trace.row)
         steering = question.steering
@@ -101,10 +101,9 @@ class VisualSession:
             self._check_prelude(len(steering.embeddings))
             return suffix
         soft = embeddings_for(self._reader.hf, steering.embeddings, "steering")
-        start, stop = turn.question.start, turn.question.stop
-        at, moved = (start, len(soft)) if steering.place == "before-text" else (stop, 0)
+        at = turn.question.start if steering.place == "before-text" else turn.question.stop
         ids = (*turn.after[:at], *[turn.after[0]] * len(soft), *turn.after[at:])
-        return replace(suffix, ids=ids, question=range(start + moved, stop + moved), steering=soft, steering_at=at)
+        return replace(suffix, ids=ids, steering=soft, steering_at=at)
 
     def _layers(self, spec: TraceSpec) -> range:
         layers, kept = self._reader.hf.layer_range(spec.first_layer, spec.last_layer), self._reader.trace_from

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -181,32 +180,21 @@ def test_layers_are_read_once_from_the_last_and_not_kept() -> None:
     assert layers.alive == [0, 0, 0, 0]
 
 
-def test_attribution_rolls_out_once_for_scores_and_weights() -> None:
+def test_attribution_scores_the_visual_columns_in_their_order() -> None:
     layers = OnDemand(layers_of(3, heads=4, groups=2, tokens=20))
-    trace = Trace(layers, torch.tensor([9, 3, 4]), torch.tensor([15, 16]))
+    trace = Trace(layers, torch.tensor([9, 3, 4]))
     attribution = RolloutAttribution(RolloutConfig(first_layer=1, last_layer=3, row="first-answer"))
     assert attribution.spec == TraceSpec(1, 3, "first-answer")
     row = textbook(layers.made, [9, 3, 4], "vision-max")
     torch.testing.assert_close(attribution.scores(trace), row[[9, 3, 4]])
-    torch.testing.assert_close(attribution.prompt_weights(trace), row[[15, 16]])
     assert layers.read == [2, 1, 0]
-    other = Trace(layers, torch.tensor([0]), torch.tensor([15, 16]))
+    other = Trace(layers, torch.tensor([0]))
     torch.testing.assert_close(attribution.scores(other), textbook(layers.made, [0], "vision-max")[[0]])
-
-
-def test_attribution_keeps_no_trace_alive() -> None:
-    attribution = RolloutAttribution(RolloutConfig(head_weighting="mean"))
-    trace = Trace(tuple(layers_of(1, 2, 1, 6)), np.array([1]), np.array([4]))
-    assert attribution.scores(trace).shape == (1,)
-    reference = attribution._last[0]  # type: ignore[index]
-    del trace
-    gc.collect()
-    assert reference() is None
 
 
 def test_numpy_trace_gives_numpy_scores() -> None:
     layers = tuple(TraceLayer(q.numpy(), k.numpy(), s) for q, k, s in layers_of(1, 2, 1, 6))
-    scores = RolloutAttribution(RolloutConfig()).scores(Trace(layers, np.array([1, 2]), np.array([4])))
+    scores = RolloutAttribution(RolloutConfig()).scores(Trace(layers, np.array([1, 2])))
     assert isinstance(scores, np.ndarray)
     assert scores.shape == (2,)
 

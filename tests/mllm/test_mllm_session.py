@@ -168,17 +168,6 @@ def test_traces_of_some_layers_and_of_the_first_answer(qwen25: QwenBackend, make
     assert relative(*(rollout_row(trace.layers, trace.visual_columns) for trace in (answered.traces[0], wanted))) <= 1e-5
 
 
-def test_prompt_columns_are_the_question(backend: QwenBackend, make_frames: Callable[..., Frames]) -> None:
-    tokenizer = backend._processor.tokenizer
-    with backend.open(make_frames(2), "video") as session:
-        plain = PlainWay(backend, make_frames(2), "video")
-        for text in (*QUESTIONS, "naïve – 円?\n two\nlines"):
-            trace = session.ask([Question(text, TraceSpec(3))])[0].traces[0]
-            ids = next(plain.sequences(text))["input_ids"][0]
-            assert tokenizer.decode(ids[trace.prompt_columns]) == text
-        assert session.ask([Question("", TraceSpec(3))])[0].traces[0].prompt_columns.tolist() == []
-
-
 def test_a_batch_of_traces_holds_no_more_than_its_suffixes(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
     with qwen25.open(make_frames(4), "video") as session:
         traces = [answer.traces[0] for answer in session.ask([Question(text, TraceSpec(0)) for text in QUESTIONS])]
@@ -208,7 +197,6 @@ def test_steering_with_the_embeddings_of_words_is_those_words(
     for want, found_trace, without in zip(wanted.traces, found.traces, plain.traces, strict=True):
         rows = [rollout_row(trace.layers, trace.visual_columns) for trace in (found_trace, want)]
         assert relative(*rows) <= 1e-5
-        assert len(found_trace.prompt_columns) == len(without.prompt_columns)  # the words of the question alone
         assert len(rows[0]) == len(rollout_row(without.layers, without.visual_columns)) + len(steering.embeddings)
 
 

@@ -31,8 +31,7 @@ class ScriptedSession:
         if question.trace is None:
             return Answer(("Reasoning: it fits.\n\nAttributes: red, large",) * sequences)
         rows = self.backend.maps[role, self.view].reshape(sequences, -1)
-        nothing = np.zeros(0, np.int64)
-        traces = tuple(Trace([TraceLayer(row[None, :, None], row[None, :, None], 1.0)], np.arange(len(row)), nothing) for row in rows)
+        traces = tuple(Trace([TraceLayer(row[None, :, None], row[None, :, None], 1.0)], np.arange(len(row))) for row in rows)
         return Answer(tuple(f"{role} {index}" for index in range(sequences)), traces)
 
     def close(self) -> None:

@@ -97,16 +97,13 @@ class Trace:
     Attributes:
         layers: First to last asked layer; items may be put together when they are read, so read each once.
         visual_columns: (V,) integer positions of the visual tokens, in the order of the grid.
-        prompt_columns: (P,) integer positions of the question's text, for evidence.
     """
 
     layers: Sequence[TraceLayer]
     visual_columns: Array
-    prompt_columns: Array
 
     def __post_init__(self) -> None:
         check_shape("trace.visual_columns", self.visual_columns, ("V",))
-        check_shape("trace.prompt_columns", self.prompt_columns, ("P",))
 
 
 @dataclass(frozen=True, eq=False)
