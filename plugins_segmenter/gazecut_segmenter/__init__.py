@@ -1,0 +1,1 @@
+"""Segmenters: from points to masks, followed through a clip."""

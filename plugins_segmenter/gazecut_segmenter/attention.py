@@ -96,7 +96,7 @@ class AttentionSession(ClipSession):
         self._check_prompt(frame, masks, frames)
         values = heat.numpy()
         ahead, back = both_ways(frame, frames)
-        for index in (*ahead, *back):
+        for index in (frame, *ahead, *back):
             self._check_frame(index)
             yield FrameMasks(index, self._repeated(self._mask(map_between(values, heat_frames, index)), len(masks)))
 

@@ -1,16 +1,15 @@
 """GrabCut seeded by the map and the points, followed by DIS optical flow: OpenCV alone, no weights.
 
 A frame is cut once and its candidates are the regions that their points lie in, so dozens of points cost no more than one.
-A followed mask is carried from frame to frame by the flow; on key frames it becomes the regions of their cut that it meets,
-and in between its outline is cut anew now and then. Cuts of key frames do not know who asks, so any order of questions gives
-the same masks.
+A followed mask is carried from frame to frame by the flow. Key frames are cut by their maps, frames near them by what their
+cuts become on the way there, and the mask turns into the regions of those cuts that it meets; far from any map its own outline
+is cut anew every few frames. The cuts do not know who asks: any order of questions gives the same masks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import cv2
 import numpy as np
 
 from gazecut.protocols import Clip, Provenance, Runtime
@@ -19,11 +18,9 @@ from gazecut_segmenter.cache import ArrayCache
 from gazecut_segmenter.candidates import FrameCut, marked, places_of
 from gazecut_segmenter.config import ClassicalOptions
 from gazecut_segmenter.frames import BLOCK, WorkingFrames, resized
-from gazecut_segmenter.grabcut import cut, mask_seeds
+from gazecut_segmenter.guide import FULL, Guide
 from gazecut_segmenter.key_frames import KeyFrames
 from gazecut_segmenter.session import ClipSession, both_ways
-
-FULL = 255  # soft masks at working resolution are uint8, 0 to this
 
 
 class ClassicalSegmenter:
@@ -114,19 +111,12 @@ class ClassicalSession(ClipSession):
             ClipError: A frame cannot be decoded.
         """
         self._check_prompt(frame, masks, frames)
-        key = self._key_frames(heat.numpy(), heat_frames.tolist())
+        course = list(frames)
+        guide = Guide(self._frames, self._cache, self._options, self._key_frames(heat.numpy(), heat_frames.tolist()), course)
         start = [resized(mask.astype(np.uint8) * np.uint8(FULL), self._frames.size) for mask in masks]
         yield FrameMasks(frame, masks)
-        for way in both_ways(frame, frames):
-            soft, before, since_cut = start, frame, 0
-            for step, index in enumerate(way):
-                if index != frame:
-                    self._check_frame(index)
-                    since_cut = 0 if index in key or since_cut == self._options.refine_every else since_cut + 1
-                    carried = self._frames.carry(soft, before, index, way[step : step + BLOCK])
-                    soft = [self._held(layer, index, key, since_cut == 0) for layer in carried]
-                    yield FrameMasks(index, np.stack([self._full(layer) for layer in soft]) if soft else masks)
-                before = index
+        for way in both_ways(frame, course):
+            yield from self._followed(frame, start, way, guide)
 
     def close(self) -> None:
         """Forget frames, flow and cuts; a second call does nothing."""
@@ -134,27 +124,20 @@ class ClassicalSession(ClipSession):
         self._cache.clear()
 
     def _key_frames(self, heat: np.ndarray, indices: Sequence[int]) -> KeyFrames:
-        return KeyFrames(self._frames, self._cache, heat, indices, self._options, self._seed)
+        return KeyFrames(self._frames, self._cache, self._options, self._seed, heat, indices)
 
-    def _held(self, soft: np.ndarray, index: int, key: KeyFrames, fresh: bool) -> np.ndarray:
-        """A carried mask after what its frame says: the cut it meets on a key frame, a new outline now and then."""
-        mask = (soft > FULL // 2).astype(np.uint8)
-        if not fresh or not mask.any():
-            return soft
-        if index in key:
-            return self._met(soft, mask, key.figure(index))
-        seeds = mask_seeds(mask, self._options.band)
-        return cut(self._frames.image(index), seeds, key.colors()) * np.uint8(FULL)
-
-    def _met(self, soft: np.ndarray, mask: np.ndarray, figure: np.ndarray) -> np.ndarray:
-        """The regions of a key frame's cut that a mask shares enough with; the mask as it was where there are none."""
-        regions = cv2.connectedComponents(figure)[1]
-        areas = np.bincount(regions.ravel())
-        common = np.bincount(regions[mask > 0], minlength=len(areas))
-        met = common > self._options.overlap * np.minimum(areas, np.count_nonzero(mask))
-        met[0] = False
-        return met[regions] * np.uint8(FULL) if met.any() else soft
+    def _followed(self, frame: int, soft: Sequence[np.ndarray], way: Sequence[int], guide: Guide) -> Iterator[FrameMasks]:
+        """Soft masks (h, w) of one frame along a way that leads away from it."""
+        before, alone = frame, 0
+        for step, index in enumerate(way):
+            self._check_frame(index)
+            carried = self._frames.carry(soft, before, index, way[step : step + BLOCK])
+            alone = 0 if guide.reaches(index) else alone + 1
+            soft = [guide.hold(layer, index, alone) for layer in carried]
+            full = [self._full(layer) for layer in soft]
+            yield FrameMasks(index, np.stack(full) if full else np.zeros((0, *self._clip.size), bool))
+            before = index
 
     def _full(self, soft: np.ndarray) -> np.ndarray:
-        """A soft mask (h, w) uint8 as (H, W) bool at the clip's size."""
+        """A soft mask (h, w) uint8, 0 to 255, as (H, W) bool at the clip's size."""
         return np.asarray(resized(soft, self._clip.size) > FULL // 2)

@@ -14,13 +14,13 @@ class AttentionOptions(Options):
 class ClassicalOptions(Options):
     """Options of segmenter `classical`."""
 
-    longest_side: int = Field(default=428, ge=64)
+    longest_side: int = Field(default=480, ge=64)
     """Pixels along the longer side of the frames that it works on; masks come out at the clip's size."""
 
     color_side: int = Field(default=107, ge=16)
     """Pixels along the longer side of the small frames on which the colours of object and background are learned."""
 
-    figure: float = Field(default=0.6, gt=0, le=1)
+    figure: float = Field(default=0.5, gt=0, le=1)
     """Where the map is object for sure: from this share of the way from Otsu's threshold up to the frame's peak."""
 
     ground: float = Field(default=0.5, ge=0, le=1)
@@ -32,11 +32,17 @@ class ClassicalOptions(Options):
     overlap: float = Field(default=0.3, gt=0, le=1)
     """Share of the smaller one that a region of a key frame's cut and an object must have in common to be the same."""
 
+    presence: float = Field(default=0.25, ge=0, le=1)
+    """Key frames whose map peaks below this share of the highest peak are taken to be without the object."""
+
+    reach: int = Field(default=12, ge=0)
+    """Frames from a key frame up to which its cut is carried, to cut the frames in between; 0 for key frames alone."""
+
     refine_every: int = Field(default=2, ge=0)
-    """Frames without a map after which a followed mask is cut anew around its outline; 0 for never."""
+    """Beyond that reach, frames after which a followed mask's own outline is cut anew; 0 for never."""
 
     band: int = Field(default=4, ge=1)
-    """Pixels to either side of a followed mask's outline that such a cut may change, at working resolution."""
+    """Pixels to either side of a carried outline that such cuts may change, at working resolution."""
 
     memory: int = Field(default=256, ge=16)
     """MiB for reduced frames, flow and cuts that are kept for the next question."""

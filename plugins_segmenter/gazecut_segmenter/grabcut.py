@@ -1,4 +1,4 @@
-"""Figure and ground by GrabCut: seeds from a map or a mask, colour models from small images, one cut at full detail.
+"""Figure and ground by GrabCut: seeds from a map, colour models from small images, one cut at full detail.
 
 Learning the colour models is the slow part and needs no detail, so it happens on small images, several of them in one
 mosaic where they share their models; the cut that follows keeps the models fixed and looks only where seeds are open.
@@ -40,23 +40,6 @@ def heat_seeds(heat: np.ndarray, figure: float, ground: float) -> np.ndarray:
     return seeds
 
 
-def mask_seeds(mask: np.ndarray, band: int) -> np.ndarray:
-    """Seeds that leave a band around a mask's outline open.
-
-    Args:
-        mask: (h, w) uint8, 0 or 1.
-        band: Pixels to either side of the outline.
-
-    Returns:
-        (h, w) uint8 GrabCut labels.
-    """
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * band + 1, 2 * band + 1))
-    seeds = np.where(mask, np.uint8(cv2.GC_PR_FGD), np.uint8(cv2.GC_PR_BGD))
-    seeds[cv2.erode(mask, disc) > 0] = cv2.GC_FGD
-    seeds[cv2.dilate(mask, disc) == 0] = cv2.GC_BGD
-    return seeds
-
-
 def learn_colors(images: Sequence[np.ndarray], seeds: Sequence[np.ndarray], longest_side: int, seed: int) -> np.ndarray | None:
     """Colours of ground and figure over several seeded images together.
 
@@ -95,12 +78,23 @@ def cut(image: np.ndarray, seeds: np.ndarray, colors: np.ndarray | None) -> np.n
         (h, w) uint8, 0 or 1.
     """
     figure = (seeds & 1).astype(np.uint8)
-    left, top, width, height = cv2.boundingRect((seeds != cv2.GC_BGD).astype(np.uint8))
-    if colors is None or not width:
+    if colors is None:
         return figure
-    window = (slice(max(top - MARGIN, 0), top + height + MARGIN), slice(max(left - MARGIN, 0), left + width + MARGIN))
-    labels = np.ascontiguousarray(seeds[window])
-    ground_model, figure_model = colors[:1].copy(), colors[1:].copy()
-    cv2.grabCut(np.ascontiguousarray(image[window]), labels, (0, 0, 1, 1), ground_model, figure_model, 1, cv2.GC_EVAL_FREEZE_MODEL)
-    figure[window] = labels & 1
+    count, islands, boxes, _ = cv2.connectedComponentsWithStats((seeds != cv2.GC_BGD).astype(np.uint8))
+    figured = np.unique(islands[figure > 0])
+    for island in range(1, count):
+        left, top, width, height = boxes[island, :4]
+        window = (slice(max(top - MARGIN, 0), top + height + MARGIN), slice(max(left - MARGIN, 0), left + width + MARGIN))
+        if island in figured:
+            inside = islands[window] == island
+            figure[window][inside] = _cut_window(image[window], np.where(inside, seeds[window], np.uint8(cv2.GC_BGD)), colors)[inside]
     return figure
+
+
+def _cut_window(image: np.ndarray, seeds: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """Figure (h, w) uint8, 0 or 1, of one window; its seeds are overwritten."""
+    ground, figure = colors[:1].copy(), colors[1:].copy()
+    if (seeds & 1).all() or not (seeds & 1).any():
+        return seeds & 1
+    cv2.grabCut(np.ascontiguousarray(image), seeds, (0, 0, 1, 1), ground, figure, 1, cv2.GC_EVAL_FREEZE_MODEL)
+    return seeds & 1

@@ -53,13 +53,13 @@ class ClipSession:
 
 
 def both_ways(frame: int, frames: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The way of a propagation: from `frame` forwards to the end, and from before it backwards to the start.
+    """The ways of a propagation after its first frame: forwards to the end, and backwards to the start.
 
     Args:
         frame: Where it starts.
         frames: Ascending indices, `frame` among them.
 
     Returns:
-        Frames at and after it ascending, and frames before it descending.
+        Frames after it ascending, and frames before it descending.
     """
-    return [index for index in frames if index >= frame], [index for index in reversed(frames) if index < frame]
+    return [index for index in frames if index > frame], [index for index in reversed(frames) if index < frame]
