@@ -160,10 +160,10 @@ class Bench:
         inquiry = interview.ask([expression], queries)[0]
         layouts = {view: interview.layout(view) for view in ("video", "frame")}
         interview.close()
+        self._layers = len(next(iter(inquiry.answers.values())).traces[0].layers)
         return inquiry.answers, layouts
 
     def _variants(self, answers: dict[Query, Answer], layouts: dict[str, GridLayout], frames: int) -> Iterator[tuple[Variant, np.ndarray]]:
-        self._layers = len(next(iter(answers.values())).traces[0].layers)
         for weighting in WEIGHTINGS:
             for first_layer in range(self._layers):
                 maps = MapSet(
