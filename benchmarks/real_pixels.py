@@ -11,11 +11,14 @@ what the recipe `pocket` does. J and F are means over all frames; these are four
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy loads; waiting threads of it would count as CPU time
 
 import cv2
 import numpy as np
@@ -107,7 +110,7 @@ def stand_in(truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(unit_range(noisy.clip(0, 1)), np.float32), indices
 
 
-def report(scores: dict[str, Sequence[Score]]) -> str:
+def report(scores: Mapping[str, Sequence[Score]]) -> str:
     """The table as Markdown, with how it was measured."""
     head = "".join(f" {segmenter} J | F | frames/s |" for segmenter in scores)
     lines = [f"| sequence | frames | size |{head}", "| --- " * (3 + 3 * len(scores)) + "|"]

@@ -38,7 +38,7 @@ class ClassicalOptions(Options):
     reach: int = Field(default=12, ge=0)
     """Frames from a key frame up to which its cut is carried, to cut the frames in between; 0 for key frames alone."""
 
-    refine_every: int = Field(default=2, ge=0)
+    refine_every: int = Field(default=1, ge=0)
     """Beyond that reach, frames after which a followed mask's own outline is cut anew; 0 for never."""
 
     band: int = Field(default=4, ge=1)
