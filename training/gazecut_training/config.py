@@ -37,6 +37,7 @@ class Stage:
         long: Questions of the attribute turn per scene.
         background: Share of background questions among the short ones.
         text: Category questions per step (text alone).
+        plain: Share of scenes whose background is made plain.
     """
 
     steps: int
@@ -49,6 +50,7 @@ class Stage:
     long: int = 2
     background: float = 0.12
     text: int = 0
+    plain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class Config:
 
     stages: tuple[Stage, ...]
     seed: int = 1
-    lr: float = 3e-3
-    lr_small: float = 3e-3
+    lr: float = 2.5e-3
+    lr_small: float = 1e-3
     warmup: int = 60
-    decay: float = 0.4
+    decay: float = 0.42
     layers: int = 6
     depth: int = 3
 
@@ -107,19 +109,52 @@ POCKET: Final = Config(
             long=1,
         ),
         Stage(
-            750,
+            900,
             {"image": 0.45, "pair": 0.25, "clip": 0.3},
             {"image": 36, "pair": 36, "clip": 16},
-            objects={"image": (2,), "pair": (1, 2), "clip": (1, 1, 2)},
+            objects={"image": (1, 2, 2), "pair": (1, 2), "clip": (1, 2)},
+            themes={"free": 0.8, "motion": 0.2},
+            kinds={"colour": 3.0, "name": 1.2, "size": 0.4, "place": 1.0, "combination": 0.4, "motion": 1.0},
             text=16,
         ),
         Stage(
-            1500,
-            {"image": 0.1, "pair": 0.2, "frame": 0.3, "clip": 0.4},
-            {"image": 36, "pair": 36, "frame": 14, "clip": 14},
-            objects={"image": (2, 3), "pair": (2, 3), "frame": (2, 3), "clip": (1, 2, 2, 3)},
-            text=16,
+            320,
+            {"image": 0.5, "pair": 0.3, "clip": 0.2},
+            {"image": 44, "pair": 44, "clip": 16},
+            objects={"image": (2,), "pair": (2,), "clip": (2,)},
+            themes={"free": 0.85, "motion": 0.15},
+            kinds={"colour": 3.0, "name": 1.2, "size": 0.4, "place": 0.3, "combination": 0.3, "motion": 1.0},
+            long=1,
+            text=8,
         ),
-        Stage(3700, {"frame": 0.42, "clip": 0.58}, {"frame": 14, "clip": 14}, text=16),
+        Stage(
+            310,
+            {"image": 0.7, "pair": 0.3},
+            {"image": 56, "pair": 56},
+            objects={"image": (2,), "pair": (2,)},
+            themes={"free": 1.0},
+            kinds={"colour": 8.0, "name": 0.5, "place": 0.2, "motion": 0.3},
+            long=0,
+            background=0.02,
+            plain=0.75,
+        ),
+        Stage(
+            700,
+            {"image": 0.1, "pair": 0.1, "frame": 0.35, "clip": 0.45},
+            {"image": 36, "pair": 36, "frame": 14, "clip": 14},
+            objects={"image": (2, 3), "pair": (2, 3), "frame": (2, 3), "clip": (2, 2, 3)},
+            themes={"free": 0.5, "motion": 0.25, "twins": 0.12, "sizes": 0.1, "several": 0.03},
+            kinds={"colour": 1.5, "name": 1.0, "size": 1.2, "place": 0.5, "combination": 0.7, "motion": 1.6, "several": 0.1},
+            text=12,
+            plain=0.3,
+        ),
+        Stage(
+            3020,
+            {"frame": 0.47, "clip": 0.53},
+            {"frame": 14, "clip": 14},
+            kinds={"colour": 1.2, "name": 1.0, "size": 1.2, "place": 0.6, "combination": 1.0, "motion": 1.6, "several": 0.2},
+            short=5,
+            text=12,
+        ),
     ),
 )

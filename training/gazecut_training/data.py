@@ -1,7 +1,7 @@
 """Batches of rendered scenes with questions, each a pure function of (stage, seed, step)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, TypeVar
 
@@ -58,19 +58,26 @@ GRIDS: Final[dict[View, tuple[int, int, int]]] = {  # slots and tokens (t, h, w)
 VISIBLE: Final = 0.35  # share of a named object that must be seen
 FILLED: Final = 0.6  # share of questions with filler words before them, in a batch that has any
 FILLER_CAPS: Final = (0, 3, 5, 10)  # most filler words in a batch, drawn evenly: padding follows the longest
+MISNAMED: Final = 0.5  # share of names whose noun is wrong: the answer is what is seen
 STEERED: Final = 0.12  # share of the object question with attributes among the long questions
 SMALL_CLIPS: Final = 0.35  # share of frames that come from a 128 px clip, enlarged
 LARGE_CLIPS: Final = 0.25  # share of clips that come from 256 px, reduced
 STILL_VIEWS: Final = ("crop", "image", "frame")
 MOTION_IN_STILLS: Final = 0.06  # weight of motion expressions where they cannot be answered
-COPIED: Final = 0.25  # factor on "name" where the answer stands in the question
+COPIED: Final = 0.2  # factor on kinds where the answer (or a part of it) stands in the question
 CONTENT: Final = 1.0
+SEEN: Final = 3.0  # loss weight of colour and motion where the question does not tell them
+HUE_AT: Final = 5  # position of the colour in the attribute answer
 FRAME_WORDS: Final = 0.1  # loss weight of commas, full stops and fixed phrases
 
 
 @dataclass(frozen=True)
 class Question:
-    """One turn: the text before the answer, the answer, and what it probes (for the log)."""
+    """One turn: the text before the answer, the answer, and what it probes.
+
+    For the log alone. The probe is the kind of expression for an object question, "background", "category", "steered", and in the
+    attribute turn "attributes" (the shape), "hue" (a colour that the question does not tell) or "how" (the motion).
+    """
 
     text: str
     answer: str
@@ -180,28 +187,39 @@ class _Asker:
         if self._rng.random() < self._stage.background:
             category = str(self._rng.choice(SHAPES))
             return Question(render(prompt_set("decaf").template("background"), category=category), self._scene.ground.text, "background")
-        expression = self._draw(COPIED)
-        text = sentence(expression.text)
-        return Question(render(prompt_set("decaf").template("object"), expression=text), expression.answer, expression.kind)
+        expression = self._draw()
+        text, probe = expression.text, str(expression.kind)
+        if expression.kind == "name" and self._rng.random() < MISNAMED:
+            text, probe = self._misname(expression), "misnamed"
+        return Question(render(prompt_set("decaf").template("object"), expression=sentence(text)), expression.answer, probe)
 
     def long(self) -> Question:
-        expression = self._draw(1.0)
+        expression = self._draw("colour")
         if self._rng.random() < STEERED:
             hint = ", ".join(self._attributes(expression))
             prompt = render(prompt_set("steerseg").template("object"), expression=sentence(expression.text), attributes=hint)
             return Question(prompt, expression.answer, "steered")
         prompt = render(prompt_set("steerseg").template("attributes"), expression=sentence(expression.text))
         answer = attribute_answer(expression, self._attributes(expression))
-        motion = self._moving and len(expression.object_ids) == 1
-        return Question(prompt, answer, "how" if motion and expression.kind != "motion" else "attributes")
+        if self._moving and len(expression.object_ids) == 1 and expression.kind != "motion" and self._rng.random() < 0.5:
+            return Question(prompt, answer, "how")
+        told = any(colour in expression.text for colour in COLOURS)
+        return Question(prompt, answer, "attributes" if told else "hue")
+
+    def _misname(self, expression: Expression) -> str:
+        """Say "the red star" for a red circle where nothing is a star: right answers to names then need a look."""
+        target = self._scene.bodies[expression.object_ids[0]]
+        absent = [shape for shape in SHAPES if all(body.shape != shape for body in self._scene.bodies)]
+        alone = sum(body.colour == target.colour for body in self._scene.bodies) == 1
+        return f"the {target.colour} {self._rng.choice(absent)}" if alone and absent else expression.text
 
     def _attributes(self, expression: Expression) -> tuple[str, ...]:
         return target_attributes(self._scene.bodies, expression, self._moment, self._moving)
 
-    def _draw(self, copied: float) -> Expression:
+    def _draw(self, copied: Kind | None = None) -> Expression:
         weights = {k: self._stage.kinds.get(k, 0.0) for k in self._named}
-        if "name" in weights:
-            weights["name"] *= copied
+        if copied in weights:
+            weights[copied] *= COPIED
         if not self._moving and "motion" in weights:
             weights["motion"] *= MOTION_IN_STILLS
         if not any(weights.values()):
@@ -247,6 +265,8 @@ def _show(rng: np.random.Generator, stage: Stage, view: View) -> tuple[NDArray[n
     theme = _pick(rng, stage.themes) if stage.themes else None
     number = int(rng.choice(counts)) if counts else None
     scene = plan(_training_seed(rng), objects=number, theme=theme, scale=2.0 if view == "crop" else 1.0)
+    if rng.random() < stage.plain:
+        scene = replace(scene, ground=replace(scene.ground, pattern="plain"))
     moments = _moments(rng, view)
     frames, labels = _picture(rng, scene, view, moments)
     seen = [_seen(labels, i, body) for i, body in enumerate(scene.bodies)]
@@ -326,11 +346,22 @@ def _row(rng: np.random.Generator, question: Question, fillers: int) -> tuple[li
         text = (" " if rng.random() < 0.5 and not text.startswith("\n") else "\n") + text
     asked = [*filler, *_tokens(text), *_tokens(f"{END}\n{START}assistant\n")]
     answer = [*_tokens(question.answer), *_tokens(END)]
-    weights = [0.0] * (len(asked) - 1) + [CONTENT if t in _content() else FRAME_WORDS for t in answer]
-    offset = {"background": 1, "how": len(answer) - 2}.get(question.probe, 0)
-    if question.probe == "attributes":
-        offset = 1
+    weights = [0.0] * (len(asked) - 1) + _answer_weights(question, answer)
+    offset = {"background": 1, "attributes": 1, "hue": HUE_AT, "how": len(answer) - 2}.get(question.probe, 0)
     return [*asked, *answer], weights, len(asked) - 1 + offset
+
+
+def _answer_weights(question: Question, answer: list[int]) -> list[float]:
+    """Loss weight of each answer token: what must be seen counts more than what is copied or fixed."""
+    weights = [CONTENT if t in _content() else FRAME_WORDS for t in answer]
+    _, found, listed = question.answer.partition(ATTRIBUTES)
+    words = listed.strip().split(", ")
+    if found and words[0] in COLOURS:
+        weights[HUE_AT] = FRAME_WORDS if words[0] in question.text else SEEN
+    if found and words[-1].startswith(("still", "moving")):
+        count = len(words[-1].split())
+        weights[-1 - count : -1] = [CONTENT if words[-1] in question.text else SEEN] * count
+    return weights
 
 
 def _before(rng: np.random.Generator) -> list[int]:
