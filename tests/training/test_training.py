@@ -11,9 +11,10 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from gazecut.prompts import parse_attributes, prompt_set, render
 from gazecut.world import HELD_OUT, expressions, plan
 from gazecut_training.config import POCKET, Config, Stage
-from gazecut_training.data import PocketData, attribute_answer, check_seed, scene_batch
+from gazecut_training.data import PocketData, check_seed, scene_batch
 from gazecut_training.model import build_model, build_processor, export
 from gazecut_training.packing import hidden_states, patch_windows, prefix_positions, vision_tokens
+from gazecut_training.questions import attribute_answer
 from gazecut_training.tokenizer import SYSTEM, build_tokenizer, phrases, words
 from gazecut_training.train import Trainer, batch_loss
 

@@ -20,18 +20,10 @@ from gazecut.prompts import prompt_set, sentence
 from gazecut.prompts import render as fill
 from gazecut.world import Expression, Plan, expressions, paint, plan
 from gazecut_training.config import TRAINING_SEEDS, View
-from gazecut_training.data import (
-    FRAMES,
-    GRIDS,
-    Batch,
-    Question,
-    attribute_answer,
-    fixed_block,
-    prefix_tokens,
-    resize,
-    target_attributes,
-)
+from gazecut_training.data import FRAMES, GRIDS, Batch, resize
+from gazecut_training.encoding import around_vision, encode, opening
 from gazecut_training.packing import patch_windows
+from gazecut_training.questions import Question, attribute_answer, target_attributes
 from gazecut_training.train import forward
 
 Tally = dict[str, list[bool]]
@@ -66,8 +58,8 @@ def evaluate(model: Qwen2_5_VLForConditionalGeneration, seeds: range, size: int 
 def _ask(model: Qwen2_5_VLForConditionalGeneration, scene: Plan, asked: list[Expression], view: View, slots: Tensor, tally: Tally) -> None:
     moment = 0.5 if view == "clip" else FRAMES // 2 / (FRAMES - 1)
     questions = list(_questions(scene, asked, moment, view == "clip"))
-    blocks = [fixed_block([q]) for q in questions]
-    batch = Batch(view, patch_windows(slots), GRIDS[view], *prefix_tokens(), blocks)
+    blocks = [encode(np.random.default_rng(0), [[q]]) for q in questions]
+    batch = Batch(view, patch_windows(slots), GRIDS[view], *around_vision(opening()), blocks)
     for question, block, hidden in zip(questions, blocks, forward(model, batch, half=False), strict=True):
         where = block.weights[0, 0].nonzero()[:, 0]
         right = model.lm_head(hidden[0, 0, where]).argmax(-1) == block.ids[0, 0, where + 1]

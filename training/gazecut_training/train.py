@@ -25,7 +25,8 @@ from torch.utils.data import DataLoader
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from gazecut_training.config import POCKET, Config
-from gazecut_training.data import Batch, Block, PocketData
+from gazecut_training.data import Batch, PocketData
+from gazecut_training.encoding import Block
 from gazecut_training.model import build_model, export
 from gazecut_training.optim import build_optimizers
 from gazecut_training.packing import hidden_states, prefix_positions, vision_tokens
