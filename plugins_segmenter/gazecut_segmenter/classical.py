@@ -3,7 +3,7 @@
 A frame is cut once and its candidates are the regions that their points lie in, so dozens of points cost no more than one.
 A followed mask is carried from frame to frame by the flow. Key frames are cut by their maps, frames near them by what their
 cuts become on the way there, and the mask turns into the regions of those cuts that it meets; far from any map its own outline
-is cut anew every few frames. The cuts do not know who asks: any order of questions gives the same masks.
+is cut anew. The cuts do not know who asks: any order of questions gives the same masks.
 """
 
 from __future__ import annotations
