@@ -60,9 +60,10 @@ def main() -> None:
         "--first-seed", type=int, default=HELD_OUT, help=f"seed of the first scene (default {HELD_OUT}, the first held out)"
     )
     parser.add_argument("--recipe", default="pocket", help="recipe whose model, sampler and segmenter are used (default pocket)")
+    parser.add_argument("--set", action="append", default=[], metavar="STAGE.OPTION=VALUE", help="override an option of the recipe")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "ablation.md", help="where the tables go")
     arguments = parser.parse_args()
-    pipeline = Pipeline.from_recipe(arguments.recipe, device="cpu")
+    pipeline = Pipeline.from_recipe(arguments.recipe, overrides=arguments.set, device="cpu")
     bench = Bench(pipeline)
     for number in track(range(arguments.scenes), description="scenes"):
         bench.scene(render(arguments.first_seed + number, frames=8, size=256), masks=number < arguments.masks)
