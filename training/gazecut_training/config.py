@@ -149,7 +149,7 @@ POCKET: Final = Config(
             plain=0.3,
         ),
         Stage(
-            2820,
+            2670,
             {"frame": 0.47, "clip": 0.53},
             {"frame": 14, "clip": 14},
             kinds={"colour": 1.2, "name": 1.0, "size": 1.2, "place": 0.6, "combination": 1.0, "motion": 1.6, "several": 0.2},
