@@ -32,7 +32,7 @@ from gazecut.world_score import map_correlation, pointing_game
 WEIGHTINGS = ("mean", "max", "vision-max")
 NAMES = {"mean": "plain", "max": "Rollout-Max", "vision-max": "V-Max"}
 VIEWS = ("video", "frame", "average")
-KERNELS = {True: {"video": 3, "frame": 7}, False: {"video": 1, "frame": 1}}
+UNSMOOTHED = {"video": 1, "frame": 1}
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,10 @@ class Bench:
 
     def _fusion(self, variant: Variant) -> list[FusionStrategy]:
         build = self._pipeline.registry
+        own = next(stage for stage in self._pipeline.recipe.fusion if stage.use == "contrastive").options.model_dump(mode="json")
+        smoothing = {"sigma": own["sigma"], "kernel": own["kernel"] if variant.smooth else UNSMOOTHED}
         chosen = {
-            "contrastive": {"kernel": KERNELS[variant.smooth], "strength": 1.0 if variant.background else 0.0},
+            "contrastive": {**smoothing, "strength": 1.0 if variant.background else 0.0},
             "complementary": {"fold": variant.view},
         }
         return [

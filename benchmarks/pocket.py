@@ -47,7 +47,9 @@ def main() -> None:
     seconds = (time.perf_counter() - start) / max(arguments.scenes, 1)
     parsed = _attributes_parse(pipeline, arguments.scenes, arguments.first_seed)
     with tempfile.TemporaryDirectory() as folder:
-        random = Pipeline.from_recipe("pocket", overrides={"mllm.weights": _random_weights(Path(folder))}, device="cpu")
+        random = Pipeline.from_recipe(
+            "pocket", overrides={"mllm.weights": _random_weights(Path(folder)), "mllm.max_new_tokens": 8}, device="cpu"
+        )
         control = _scored("random weights", random, arguments.random_scenes, arguments.first_seed)
     text = "\n".join(
         [
