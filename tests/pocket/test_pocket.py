@@ -11,7 +11,7 @@ import torch
 
 from gazecut import Pipeline
 from gazecut.world import HELD_OUT, render
-from gazecut.world_score import Trial, score_world, summarise
+from gazecut.world_score import score_world, summarise
 
 
 @pytest.fixture(autouse=True)
@@ -28,12 +28,12 @@ def test_it_points_at_what_it_is_asked_for(pocket: Pipeline) -> None:
     trials = list(score_world(pocket, scenes=10))
     means = summarise([trial for trial in trials if trial.kind != "motion"])["all"]
     assert means["n"] >= 12
-    assert means["pointing"] > means["random object"] + 0.15
-    assert means["pointing"] > 0.7
-    assert means["any object"] > 0.85
-    assert means["answer (video)"] > 0.75
-    assert means["background"] > 0.85
-    assert means["J"] > 0.4
+    assert means["pointing"] > means["random object"] + 0.3
+    assert means["pointing"] > 0.85
+    assert means["answer (video)"] > 0.85
+    assert means["answer (frame)"] > 0.85
+    assert means["background"] > 0.9
+    assert means["J"] > 0.7
 
 
 def test_the_same_run_gives_the_same_files(pocket: Pipeline, tmp_path: Path) -> None:
@@ -65,18 +65,17 @@ def test_expressions_asked_together_get_the_masks_of_those_asked_alone(pocket: P
 
 @pytest.mark.slow
 def test_it_knows_its_world(pocket: Pipeline) -> None:
-    trials = list(score_world(pocket, scenes=100))
-    means = summarise(trials)
-    for kind, view, least in (("colour", "frame", 0.85), ("place", "frame", 0.85), ("combination", "frame", 0.75), ("size", "frame", 0.75)):
-        assert means[kind][f"answer ({view})"] > least, kind
-    assert means["all"]["background"] > 0.92
-    assert means["all"]["pointing"] > 0.72
-    assert means["all but motion"]["pointing"] > 0.82
-    _check_answer_and_map_agree(trials)
-
-
-def _check_answer_and_map_agree(trials: list[Trial]) -> None:
-    """The map follows the answer: it peaks on the target far more often where the model named it rightly."""
-    right = [trial.pointing for trial in trials if trial.answers["video"] == 1]
-    wrong = [trial.pointing for trial in trials if trial.answers["video"] == 0]
-    assert np.nanmean(right) > np.nanmean(wrong) + 0.2
+    means = summarise(list(score_world(pocket, scenes=100)))
+    for kind, view, least in (
+        ("colour", "frame", 0.92),
+        ("place", "frame", 0.92),
+        ("combination", "frame", 0.85),
+        ("size", "frame", 0.84),
+        ("motion", "video", 0.70),
+    ):
+        assert means[kind][f"answer ({view})"] >= least, kind
+    assert means["all"]["background"] >= 0.95
+    assert means["all"]["pointing"] >= 0.78
+    assert means["all but motion"]["pointing"] >= 0.88
+    assert means["all but motion"]["J&F"] >= 0.75
+    assert means["motion"]["pointing"] > means["motion"]["random object"]
