@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -56,16 +56,26 @@ class ClipSession:
         Raises:
             PromptError: An expression is empty.
         """
+        return list(self.segment_each(expressions))
+
+    def segment_each(self, expressions: Sequence[str]) -> Iterator[Result]:
+        """As `segment_many`, each result as soon as it is there, so that it can be saved before the next one is at risk.
+
+        Yields:
+            One result per expression, in their order.
+
+        Raises:
+            PromptError: An expression is empty; before anything is asked.
+        """
         for expression in expressions:
             sentence(expression)
         inquiries = self._ask(expressions)
-        results = []
         for number, (expression, inquiry) in enumerate(zip(expressions, inquiries, strict=True), start=1):
             maps = self._fuse(self._attribute(inquiry))
             fused = self._aligned(maps.fused, len(self.frames))
-            results.append(self._segment_fused(expression, maps, fused, self.frames.indices, inquiry, len(expressions)))
+            result = self._segment_fused(expression, maps, fused, self.frames.indices, inquiry, len(expressions))
             self._pipeline.progress("expressions", number, len(expressions))
-        return results
+            yield result
 
     def segment_maps(self, maps: np.ndarray, frame_indices: np.ndarray) -> Result:
         """Masks from given maps (Ts, h, w) in [0, 1] at `frame_indices` (Ts,); no MLLM is loaded.

@@ -81,6 +81,16 @@ def test_many_expressions_equal_one_by_one(pipeline: Pipeline, square: np.ndarra
     assert many[1].answers == one.answers
 
 
+def test_a_result_is_there_before_the_next_one_is_at_risk(pipeline: Pipeline, square: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pipeline.open(square) as session:
+        results = session.segment_each(["the square", "the bright thing"])
+        first = next(results)
+        assert first.masks.any()
+        monkeypatch.setattr(pipeline, "selector", None)
+        with pytest.raises(AttributeError):
+            next(results)
+
+
 def test_a_constant_map_gives_an_empty_valid_result(pipeline: Pipeline, square: np.ndarray, square_maps: dict, tmp_path: Path) -> None:
     for maps in square_maps.values():
         maps[:] = 0.25

@@ -50,9 +50,10 @@ def segment(
         for folder in folders:
             check_destination(folder)
         with pipeline.open(video) as session:
-            results = session.segment_many(expressions)
-            for result, folder in zip(results, folders, strict=True):
+            results = []
+            for result, folder in zip(session.segment_each(expressions), folders, strict=True):
                 result.save(folder)
+                results.append(result)
     typer.echo("\n".join(columns(_rows(results, folders))))
     typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed(results)}")
 
