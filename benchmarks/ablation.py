@@ -9,7 +9,6 @@ Every scene is asked once; all variants are worked out from the same traces.
 from __future__ import annotations
 
 import argparse
-import platform
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from rich.progress import track
 from gazecut import Pipeline
 from gazecut.arrays import namespace, unit_range
 from gazecut.interview import Interview
+from gazecut.manifest import machine_name
 from gazecut.metrics import contour_accuracy, region_similarity
 from gazecut.prompts import prompt_set
 from gazecut.protocols import Attribution, FusionStrategy
@@ -119,7 +119,7 @@ class Bench:
             "# Ablation on the pocket world",
             "",
             f"`python benchmarks/ablation.py --scenes {arguments.scenes} --masks {arguments.masks} --first-seed {arguments.first_seed} "
-            f"--recipe {arguments.recipe}` on {platform.machine()}, CPU. One expression per held-out scene.",
+            f"--recipe {arguments.recipe}` on {machine_name()}, no GPU. One expression per held-out scene.",
             "",
             "## Final masks",
             "",

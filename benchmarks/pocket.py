@@ -9,7 +9,6 @@ Controls: the same model with random weights, a peak on any object, and a pick a
 from __future__ import annotations
 
 import argparse
-import platform
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from rich.progress import Progress
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from gazecut import Pipeline
+from gazecut.manifest import machine_name
 from gazecut.prompts import parse_attributes, prompt_set, render, sentence
 from gazecut.values import Question
 from gazecut.world import HELD_OUT
@@ -28,6 +28,8 @@ from gazecut.world import render as render_scene
 from gazecut.world_score import Trial, score_world, summarise
 
 COLUMNS = ("n", "answer (frame)", "answer (video)", "background", "pointing", "any object", "random object", "correlation", "J", "F", "J&F")
+
+RANDOM_TOKENS = 8
 
 
 def main() -> None:
@@ -48,7 +50,7 @@ def main() -> None:
     parsed = _attributes_parse(pipeline, arguments.scenes, arguments.first_seed)
     with tempfile.TemporaryDirectory() as folder:
         random = Pipeline.from_recipe(
-            "pocket", overrides={"mllm.weights": _random_weights(Path(folder)), "mllm.max_new_tokens": 8}, device="cpu"
+            "pocket", overrides={"mllm.weights": _random_weights(Path(folder)), "mllm.max_new_tokens": RANDOM_TOKENS}, device="cpu"
         )
         control = _scored("random weights", random, arguments.random_scenes, arguments.first_seed)
     text = "\n".join(
@@ -56,7 +58,7 @@ def main() -> None:
             "# The pocket model on held-out scenes",
             "",
             f"`python benchmarks/pocket.py --scenes {arguments.scenes} --random-scenes {arguments.random_scenes} "
-            f"--first-seed {arguments.first_seed}` on {platform.machine()}, CPU, {torch.get_num_threads()} threads; "
+            f"--first-seed {arguments.first_seed}` on {machine_name()}, no GPU, torch on {torch.get_num_threads()} of its threads; "
             f"two expressions a scene, {seconds:.2f} s a scene.",
             "",
             *_table(trials),
@@ -64,6 +66,8 @@ def main() -> None:
             f"Attribute answers that parse: {parsed:.3f}.",
             "",
             f"## Random weights ({arguments.random_scenes} scenes)",
+            "",
+            f"Answers are cut at {RANDOM_TOKENS} tokens: without training they never end.",
             "",
             *_table(control),
             "",

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from PIL import Image
 
 from gazecut import Pipeline
 from gazecut.arrays import unit_range
+from gazecut.manifest import machine_name
 from gazecut.metrics import contour_accuracy, region_similarity
 from gazecut.resize import area_average
 
@@ -127,7 +127,7 @@ def report(scores: Mapping[str, Sequence[Score]]) -> str:
         [
             "# Masks on real video, from a stand-in for the attention",
             "",
-            f"`python benchmarks/real_pixels.py --segmenter {' '.join(scores)}` on {machine()}, one thread.",
+            f"`python benchmarks/real_pixels.py --segmenter {' '.join(scores)}` on {machine_name()}, one thread.",
             "The attention is the truth, averaged over a 14 x 26 grid on 16 frames, blurred by a cell, with noise of 0.1.",
             "Frames per second: frames of the clip by CPU seconds of everything after the maps, image decoding included.",
             "",
@@ -137,14 +137,6 @@ def report(scores: Mapping[str, Sequence[Score]]) -> str:
             "",
         ]
     )
-
-
-def machine() -> str:
-    """The processor's name, where the system tells."""
-    cpus = Path("/proc/cpuinfo")
-    lines = cpus.read_text(encoding="utf-8").splitlines() if cpus.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

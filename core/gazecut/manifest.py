@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from gazecut.interview import Inquiry
@@ -42,12 +43,20 @@ def measured(stopwatch: Stopwatch, expressions: int, peaks: Mapping[str, int]) -
         "expressions_in_call": expressions,
         "peak_memory_bytes": dict(peaks),
         "host": {
-            "machine": platform.machine(),
+            "machine": machine_name(),
             "system": platform.platform(),
             "python": platform.python_version(),
             "cores": os.cpu_count(),
         },
     }
+
+
+def machine_name() -> str:
+    """The processor's name, where the system tells; else its architecture."""
+    cpus = Path("/proc/cpuinfo")
+    lines = cpus.read_text(encoding="utf-8").splitlines() if cpus.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def describe_clip(clip: Clip) -> dict[str, Any]:

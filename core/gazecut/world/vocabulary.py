@@ -9,7 +9,6 @@ Side: TypeAlias = Literal["left", "right", "top", "bottom"]
 KINDS: Final[tuple[Kind, ...]] = ("colour", "name", "size", "place", "combination", "motion", "several")
 SHAPES: Final = ("circle", "square", "triangle", "star", "cross")
 MOTIONS: Final[tuple[Motion, ...]] = ("left", "right", "up", "down", "still")
-SIDES: Final[tuple[Side, ...]] = ("left", "right", "top", "bottom")
 PATTERNS: Final = ("plain", "stripes", "checks", "dots", "grid")
 
 COLOURS: Final[dict[str, tuple[int, int, int]]] = {  # RGB of objects, before jitter
