@@ -1,12 +1,16 @@
-"""How a plugin declares components: one `ComponentSpec` each, handed to the `register` of its kind's hook."""
+"""What a plugin may say: the components that it declares, one `ComponentSpec` each, and the events that it listens to."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import pluggy
+
+if TYPE_CHECKING:
+    from gazecut.protocols import Clip, Runtime
+    from gazecut.recipe import Recipe
 
 Kind = Literal["sampler", "mllm", "attribution", "fusion", "selector", "segmenter", "scorer", "exporter", "dataset", "trainer"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -49,7 +53,11 @@ hookimpl = pluggy.HookimplMarker("gazecut")
 
 
 class Hooks:
-    """What a plugin module may say: one hook per kind."""
+    """What a plugin may implement: one hook per kind of component, and one per event of a run.
+
+    Events are for looking on: what an implementation returns is ignored, and one that raises is reported once and dropped.
+    An implementation names the arguments that it wants and leaves out the others.
+    """
 
     @hookspec
     def register_sampler(self, register: Register) -> None:
@@ -90,3 +98,27 @@ class Hooks:
     @hookspec
     def register_trainer(self, register: Register) -> None:
         """Declare trainers."""
+
+    @hookspec
+    def on_run_start(self, recipe: Recipe, runtime: Runtime, clips: int | None) -> None:
+        """A run begins: one clip, or the `clips` of a data set; None where nobody knows how many."""
+
+    @hookspec
+    def on_stage_start(self, stage: str, steps: int) -> None:
+        """A stage of a clip begins; `steps` is how many times `on_stage_step` will come, 0 for a stage that is one piece."""
+
+    @hookspec
+    def on_stage_step(self, stage: str, done: int, steps: int) -> None:
+        """One step of a stage is done, for example a view or a key frame; never as fine as a token or a layer."""
+
+    @hookspec
+    def on_stage_end(self, stage: str, seconds: float, summary: str) -> None:
+        """A stage ended well after that many seconds; the summary says in a few words what came of it, or is empty."""
+
+    @hookspec
+    def on_clip_end(self, clip: Clip, results: int, seconds: float, error: BaseException | None) -> None:
+        """The session on a clip was closed after that many results; `error` is what ended it early."""
+
+    @hookspec
+    def on_run_end(self, seconds: float, error: BaseException | None) -> None:
+        """A run is over; `error` is what ended it early."""

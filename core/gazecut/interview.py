@@ -74,7 +74,7 @@ class Interview:
         """Run the vision tower and prefill the visual prefix of views that are not open yet."""
         for view in views:
             if view not in self._sessions:
-                self._sessions[view] = self._backend.open(self._frames, view)
+                self._sessions[view] = self._backend.open(self._frames, view, trace=self._spec)
 
     def layout(self, view: str) -> GridLayout:
         """What the visual tokens of an open view cover."""

@@ -29,7 +29,7 @@ def discover(distributions: Iterable[metadata.Distribution] | None = None) -> Re
     loader = _Loader()
     for origin, entry_point in _entry_points(metadata.distributions() if distributions is None else distributions):
         loader.load(origin, entry_point)
-    return Registry(tuple(loader.components.values()), tuple(loader.failures))
+    return Registry(tuple(loader.components.values()), tuple(loader.failures), loader.plugins)
 
 
 class _Loader:
@@ -38,15 +38,16 @@ class _Loader:
     def __init__(self) -> None:
         self.components: dict[tuple[Kind, str], Component] = {}
         self.failures: list[Failure] = []
+        self.plugins: dict[str, object] = {}
         self._manager = pluggy.PluginManager(HOST)
         self._manager.add_hookspecs(Hooks)
 
     def load(self, origin: Origin, entry_point: metadata.EntryPoint) -> None:
         declared = _Declared(origin, self.components)
-        plugin = None
+        plugin, name = None, f"{origin.distribution}:{entry_point.name}"
         try:
             plugin = entry_point.load()
-            self._manager.register(plugin, name=f"{origin.distribution}:{entry_point.name}")
+            self._manager.register(plugin, name=name)
             self._manager.check_pending()
             self._ask(plugin, declared)
         except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a plugin raises must not stop the others
@@ -56,6 +57,7 @@ class _Loader:
             self.failures.append(Failure(origin, entry_point.name, error, kind, spec))
         else:
             self.components.update(declared.components)
+            self.plugins[name] = plugin
 
     def _ask(self, plugin: object, declared: _Declared) -> None:
         others = [other for other in self._manager.get_plugins() if other is not plugin]

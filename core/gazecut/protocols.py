@@ -128,16 +128,17 @@ class MLLMSession(Protocol):
 class MLLMBackend(Protocol):
     """A frozen multimodal LLM."""
 
-    def open(self, frames: Frames, view: str, prelude: Array | None = None) -> MLLMSession:
+    def open(self, frames: Frames, view: str, prelude: Array | None = None, trace: TraceSpec | None = None) -> MLLMSession:
         """Run the vision tower and prefill system turn and visual tokens, once.
 
         Args:
             frames: The sampled frames.
             view: "video" puts all frames into one sequence; "frame" makes one sequence per frame.
             prelude: (P, d) embeddings placed before the visual tokens, or None.
+            trace: The attention that questions will ask for, so that no other layer is kept; None keeps every layer.
 
         Raises:
-            BackendError: The view is unknown, or the processor laid out other tokens than the grid says.
+            BackendError: The view is unknown, the model lacks a layer, or the processor laid out other tokens than the grid says.
         """
         ...
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gazecut.components import API, KINDS, ON_DEVICE, ComponentSpec, Kind
@@ -112,11 +113,18 @@ class Registry:
     Args:
         components: In loading order; every (kind, name) once.
         failures: In loading order.
+        plugins: Whatever loaded, by the name "distribution:entry point"; their `on_...` hooks hear of runs.
     """
 
-    def __init__(self, components: tuple[Component, ...] = (), failures: tuple[Failure, ...] = ()) -> None:
+    def __init__(
+        self,
+        components: tuple[Component, ...] = (),
+        failures: tuple[Failure, ...] = (),
+        plugins: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self.components = components
         self.failures = failures
+        self.plugins = plugins
         self._by_name = {(component.kind, component.spec.name): component for component in components}
 
     def names(self, kind: Kind) -> tuple[str, ...]:

@@ -63,10 +63,6 @@ class Qwen2VLConfig(Options):
     system: str | None = None
     """System message; none leaves the checkpoint's chat template to its own."""
 
-    trace_from: Annotated[int, Field(ge=0)] = 0
-    """First layer that a session can trace. It keeps queries of the visual prefix from there on; raise it to the attribution's
-    `first_layer` to save memory."""
-
 
 class Qwen25VLConfig(Qwen2VLConfig):
     """Options of `qwen2.5-vl`."""

@@ -43,6 +43,7 @@ class Prefix:
         queries: Layer to queries (B, H, n, d) of the opening, for the layers that can be traced.
         keys: Layer to keys (B, G, n, d) of the opening, for the same layers; the very tensors of the cache.
         scales: Layer to the factor on query-key products.
+        layers: The layers that can be traced.
     """
 
     opening: Opening
@@ -51,12 +52,13 @@ class Prefix:
     queries: dict[int, torch.Tensor]
     keys: dict[int, torch.Tensor]
     scales: dict[int, float]
+    layers: range
 
     def __len__(self) -> int:
         return len(self.opening.ids)
 
 
-def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor], sequences: int, trace_from: int) -> Prefix:
+def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor], sequences: int, layers: range) -> Prefix:
     """Run vision tower and language model over the opening, once.
 
     Args:
@@ -64,7 +66,7 @@ def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor
         opening: Tokens up to the last visual one.
         pixels: Pixels and grids as the checkpoint's processors give them, for all sequences.
         sequences: Number of sequences B.
-        trace_from: First layer whose queries are kept.
+        layers: Layers whose queries are kept.
     """
     ids = opening.ids.expand(sequences, -1)
     tokens: dict[str, Any] = {"input_ids": ids}
@@ -72,7 +74,7 @@ def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor
         embeddings = backend.model.get_input_embeddings()(ids).clone()
         embeddings[:, opening.prelude_at : opening.prelude_at + len(opening.prelude)] = opening.prelude
         tokens = {"inputs_embeds": embeddings}
-    with capturing(range(trace_from, backend.layers)) as captured:
+    with capturing(layers) as captured:
         output = backend.model(
             **tokens,
             **{name: value.to(backend.device) for name, value in pixels.items()},
@@ -80,7 +82,7 @@ def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor
             use_cache=True,
             logits_to_keep=1,
         )
-    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.key, captured.scale)
+    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.key, captured.scale, layers)
 
 
 def snapshot(cache: DynamicCache) -> DynamicCache:

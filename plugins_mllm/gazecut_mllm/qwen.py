@@ -16,7 +16,7 @@ import torch
 from gazecut.arrays import Array
 from gazecut.errors import BackendError, WeightsError
 from gazecut.protocols import Provenance, Runtime
-from gazecut.values import Frames, GridLayout
+from gazecut.values import Frames, GridLayout, TraceSpec
 from gazecut_mllm.chat import Chat
 from gazecut_mllm.config import Qwen2VLConfig
 from gazecut_mllm.devices import peak_memory, resolve_device, resolve_dtype
@@ -42,43 +42,42 @@ class QwenBackend:
         Raises:
             WeightsError: The weights cannot be found, read, or are of another family, or the tokenizer is not the model's.
             DeviceError: The machine has no such device.
-            BackendError: `trace_from` is beyond the model's layers.
         """
         device = resolve_device(runtime.device)
         checkpoint = locate(config.weights, config.revision)
         processor = load_processor(checkpoint)
         hf = HFBackend(load_model(checkpoint, self.family, resolve_dtype(config.dtype, device), device))
-        hf.layer_range(config.trace_from, None)
         _check_tokens(checkpoint, processor, hf)
         self._config, self._processor, self._revision = config, processor, checkpoint.revision
         decoder = Decoder(hf.model, processor.tokenizer, config.max_new_tokens)
-        self._reader = Reader(hf, Chat(processor, config.system), decoder, config.trace_from)
+        self._reader = Reader(hf, Chat(processor, config.system), decoder)
         vision = hf.model.config.vision_config
         self._merge, self._frames_per_slot = int(vision.spatial_merge_size), int(vision.temporal_patch_size)
         self._cell = int(vision.patch_size) * self._merge  # pixels along each side of a visual token
 
     @torch.inference_mode()
-    def open(self, frames: Frames, view: str, prelude: Array | None = None) -> VisualSession:
+    def open(self, frames: Frames, view: str, prelude: Array | None = None, trace: TraceSpec | None = None) -> VisualSession:
         """Run the vision tower over every frame and prefill up to the last visual token, once.
 
         Args:
             frames: T frames.
             view: "video" makes one sequence of ceil(T / 2) slots; "frame" makes T sequences, `batch` at a time.
             prelude: (P, d) embeddings placed before the visual tokens, or None.
+            trace: The attention that questions will ask for; None keeps every layer.
 
         Raises:
-            BackendError: The view is unknown, a prelude is of another width, frames are too long for their width, or the processor laid
-                out other tokens than the grid says.
+            BackendError: The view is unknown, the model lacks a layer, a prelude is of another width, frames are too long for their
+                width, or the processor laid out other tokens than the grid says.
         """
         layout = self._layout(frames, view)
+        layers = self._reader.hf.layer_range(*((trace.first_layer, trace.last_layer) if trace else (0, None)))
         kind: Literal["video", "image"] = "video" if view == "video" else "image"
         slots = layout.slots if view == "video" else 1
         block = VisualBlock(slots, layout.rows, layout.columns, self.slot_step(frames) if view == "video" else 1.0)
         opening = self._opening(block, kind, prelude)
         batch = self._config.views.video.batch if view == "video" else self._config.views.frame.batch
         prefixes = [
-            prefill(self._reader.hf, opening, pixels, sequences, self._config.trace_from)
-            for pixels, sequences in self._pixels(frames.images, layout, kind)
+            prefill(self._reader.hf, opening, pixels, sequences, layers) for pixels, sequences in self._pixels(frames.images, layout, kind)
         ]
         return VisualSession(self._reader, kind, prefixes, layout, batch)
 

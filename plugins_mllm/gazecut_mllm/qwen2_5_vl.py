@@ -21,7 +21,6 @@ class Qwen25VLBackend(QwenBackend):
         Raises:
             WeightsError: The weights cannot be found, read, or are of another family.
             DeviceError: The machine has no such device.
-            BackendError: `trace_from` is beyond the model's layers.
         """
         super().__init__(config, runtime)
         self._seconds_per_slot = config.seconds_per_slot

@@ -20,6 +20,5 @@ class Qwen2VLBackend(QwenBackend):
         Raises:
             WeightsError: The weights cannot be found, read, or are of another family.
             DeviceError: The machine has no such device.
-            BackendError: `trace_from` is beyond the model's layers.
         """
         super().__init__(config, runtime)

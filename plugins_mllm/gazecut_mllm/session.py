@@ -26,13 +26,11 @@ class Reader:
         hf: The model.
         chat: Words turns.
         decoder: Generates and words answers.
-        trace_from: First layer that can be traced.
     """
 
     hf: HFBackend
     chat: Chat
     decoder: Decoder
-    trace_from: int
 
 
 class VisualSession:
@@ -106,9 +104,13 @@ class VisualSession:
         return replace(suffix, ids=ids, steering=soft, steering_at=at)
 
     def _layers(self, spec: TraceSpec) -> range:
-        layers, kept = self._reader.hf.layer_range(spec.first_layer, spec.last_layer), self._reader.trace_from
-        if layers.start < kept:
-            raise BackendError(f"a trace asks for layer {layers.start}; sessions keep layers from {kept} on. Lower mllm.trace_from.")
+        assert self._prefixes is not None
+        layers, kept = self._reader.hf.layer_range(spec.first_layer, spec.last_layer), self._prefixes[0].layers
+        if layers.start < kept.start or layers.stop > kept.stop:
+            raise BackendError(
+                f"a question traces layers {layers.start} to {layers.stop - 1}, the session was opened for layers {kept.start} to "
+                f"{kept.stop - 1}. Open it with this trace."
+            )
         return layers
 
     def _check_prelude(self, length: int) -> None:

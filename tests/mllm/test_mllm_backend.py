@@ -64,9 +64,11 @@ def test_errors(qwen25: QwenBackend, make_backend: Callable[..., QwenBackend], m
     with pytest.raises(BackendError, match="session is closed"):
         session.ask([Question("x")])
     with pytest.raises(BackendError, match="layers 9 to the last"):
-        make_backend("qwen2.5-vl", trace_from=9)
-    late = make_backend("qwen2.5-vl", trace_from=2)
-    with late.open(frames, "video") as session, pytest.raises(BackendError, match="keep layers from 2 on"):
+        qwen25.open(frames, "video", trace=TraceSpec(9))
+    with (
+        qwen25.open(frames, "video", trace=TraceSpec(2)) as session,
+        pytest.raises(BackendError, match="traces layers 1 to 3, the session was opened for layers 2 to 3"),
+    ):
         session.ask([Question("x", TraceSpec(1))])
 
 

@@ -46,7 +46,7 @@ class ScriptedBackend:
         self.completed: list[str] = []
         self.sessions: list[ScriptedSession] = []
 
-    def open(self, frames: Frames, view: str, prelude: object = None) -> ScriptedSession:
+    def open(self, frames: Frames, view: str, prelude: object = None, trace: TraceSpec | None = None) -> ScriptedSession:
         self.sessions.append(ScriptedSession(self, view))
         return self.sessions[-1]
 
