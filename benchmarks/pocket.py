@@ -16,7 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
-from rich.progress import Progress
+from rich.progress import track
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from gazecut import Pipeline
@@ -29,6 +29,7 @@ from gazecut.world_score import Trial, score_world, summarise
 
 COLUMNS = ("n", "answer (frame)", "answer (video)", "background", "pointing", "any object", "random object", "correlation", "J", "F", "J&F")
 
+EXPRESSIONS = 2  # of each scene
 RANDOM_TOKENS = 8
 
 
@@ -79,9 +80,7 @@ def main() -> None:
 
 
 def _scored(title: str, pipeline: Pipeline, scenes: int, first_seed: int) -> list[Trial]:
-    with Progress() as progress:
-        task = progress.add_task(title, total=scenes)
-        return list(score_world(pipeline, scenes, first_seed, on_scene=lambda done: progress.update(task, completed=done)))
+    return list(track(score_world(pipeline, scenes, first_seed, EXPRESSIONS), title, total=EXPRESSIONS * scenes))
 
 
 def _attributes_parse(pipeline: Pipeline, scenes: int, first_seed: int) -> float:

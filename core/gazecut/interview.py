@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gazecut.errors import PromptError
@@ -33,7 +33,7 @@ class Inquiry:
     """One expression's questions and answers.
 
     Attributes:
-        expression: As every prompt quotes it.
+        expression: As the user typed it; empty for maps that were given.
         category: The category chosen over all object answers, lower case; None where no template wants it.
         attributes: The target's attributes; None where no template wants them.
         records: Everything asked, in order.
@@ -48,7 +48,7 @@ class Inquiry:
 
     def wording(self, template: str) -> str:
         """A template filled in with what is known."""
-        known = {"expression": self.expression, "category": self.category, "attributes": self.attributes}
+        known = {"expression": sentence(self.expression), "category": self.category, "attributes": self.attributes}
         return render(template, **{name: text for name, text in known.items() if text is not None})
 
 
@@ -93,7 +93,7 @@ class Interview:
         wanted = {query: placeholders(self._prompts.template(query.prompt)) for query in queries}
         everything = frozenset[str]().union(*wanted.values())
         self._check_order(wanted)
-        inquiries = [Inquiry(sentence(expression)) for expression in expressions]
+        inquiries = [Inquiry(expression) for expression in expressions]
         if "attributes" in everything:
             self._ask_attributes(inquiries, queries[0].view)
         self._ask_queries(inquiries, [query for query in queries if "category" not in wanted[query]])
@@ -142,11 +142,7 @@ class Interview:
         """Ask for one label over all object answers, video's first, then each frame's (DecAF, appendix B)."""
         template = self._prompts.template("category")
         candidates = [text for query, answer in inquiry.answers.items() if query.role == "object" for text in answer.texts]
-        question = render(template, expression=inquiry.expression, candidates=candidate_list(candidates))
+        question = render(template, expression=sentence(inquiry.expression), candidates=candidate_list(candidates))
         label = self._backend.complete(question)
         inquiry.category = label.strip().lower()
         inquiry.records.append(AnswerRecord("category", "text", question, (label,)))
-
-
-Progress = Callable[[str, int, int], None]
-"""Called with the stage's name, steps done and steps in all."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,31 +14,11 @@ from gazecut.protocols import Clip, Provenance
 from gazecut.result import JudgedTracklet
 
 
-class Stopwatch:
-    """Seconds by stage, added up."""
-
-    def __init__(self) -> None:
-        self._seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time of the block for a stage."""
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - start
-
-    def seconds(self) -> dict[str, float]:
-        """Stage to seconds, rounded to a millisecond, in the order that stages began."""
-        return {name: round(seconds, 3) for name, seconds in self._seconds.items()}
-
-
-def measured(stopwatch: Stopwatch, expressions: int, peaks: Mapping[str, int]) -> dict[str, Any]:
-    """What depends on the machine: seconds by stage (of a call with `expressions` expressions), peak memory in bytes, host."""
+def measured(seconds: Mapping[str, float], expressions: int, peaks: Mapping[str, int]) -> dict[str, Any]:
+    """What depends on the machine: seconds by stage so far (of a session asked `expressions` expressions), peak memory in bytes, host."""
     return {
-        "seconds": stopwatch.seconds(),
-        "expressions_in_call": expressions,
+        "seconds": dict(seconds),
+        "expressions_asked": expressions,
         "peak_memory_bytes": dict(peaks),
         "host": {
             "machine": machine_name(),
@@ -64,10 +42,8 @@ def describe_clip(clip: Clip) -> dict[str, Any]:
     return {"name": clip.name, "frames": clip.length, "fps": clip.fps, "size": list(clip.size)}
 
 
-def describe_inquiry(inquiry: Inquiry | None) -> dict[str, Any]:
-    """Questions and answers; empty for maps that were given."""
-    if inquiry is None:
-        return {"category": None, "attributes": None, "answers": []}
+def describe_inquiry(inquiry: Inquiry) -> dict[str, Any]:
+    """Questions and answers; none for maps that were given."""
     return {"category": inquiry.category, "attributes": inquiry.attributes, "answers": [asdict(record) for record in inquiry.records]}
 
 

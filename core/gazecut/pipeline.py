@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,7 @@ import numpy as np
 from gazecut.clip import Source
 from gazecut.components import Kind
 from gazecut.errors import DeviceError
-from gazecut.interview import Progress
+from gazecut.observers import Observers
 from gazecut.plugins import discover
 from gazecut.protocols import (
     Attribution,
@@ -39,24 +40,26 @@ _Component = TypeVar("_Component")
 class Pipeline:
     """Segments clips by a recipe. Nothing heavy is loaded before it is needed."""
 
-    def __init__(self, recipe: Recipe, registry: Registry, runtime: Runtime, progress: Progress | None = None) -> None:
+    def __init__(self, recipe: Recipe, registry: Registry, runtime: Runtime, observers: Sequence[object] = ()) -> None:
         """Take a checked recipe.
 
         Args:
             recipe: The recipe, overrides applied.
-            registry: Where its components are found.
+            registry: Where its components are found; its plugins are told of every run.
             runtime: Device and seed.
-            progress: Called with the stage's name, steps done and steps in all, from the thread that runs.
+            observers: Who else is told of it, see `gazecut.observers`.
 
         Raises:
             DeviceError: The device's name is none that any component could know.
+            PluginError: An observer listens to nothing, or to an event that does not exist.
         """
         if not _DEVICE.fullmatch(runtime.device):
             raise DeviceError(f'no device is called "{runtime.device}"; allowed: auto, cpu, cuda, cuda:0, cuda:1, ..., mps.')
         self.recipe = recipe
         self.registry = registry
         self.runtime = runtime
-        self.progress: Progress = progress or (lambda stage, done, total: None)
+        self.observers = Observers(observers, outer=Observers(registry.plugins))
+        self._runs = 0
 
     @classmethod
     def from_recipe(
@@ -66,7 +69,7 @@ class Pipeline:
         overrides: Mapping[str, Any] | Sequence[str] = (),
         device: str = "auto",
         seed: int = 0,
-        progress: Progress | None = None,
+        observers: Sequence[object] = (),
     ) -> Pipeline:
         """A pipeline from a built-in recipe, a file or a mapping.
 
@@ -75,14 +78,33 @@ class Pipeline:
             overrides: {"stage.option": value}, or texts "stage.option=value" as on the command line.
             device: "auto" (the fastest present), "cpu", "cuda", "cuda:N" or "mps".
             seed: Seed of whatever components draw at random.
-            progress: Called with the stage's name, steps done and steps in all.
+            observers: Objects that are told of runs, stages and clips, see `gazecut.observers`.
 
         Raises:
             RecipeError: The recipe has problems; all of them are named at once.
             DeviceError: The device's name is unknown.
+            PluginError: An observer listens to nothing, or to an event that does not exist.
         """
         registry = discover()
-        return cls(load_recipe(recipe, overrides, registry), registry, Runtime(device, seed), progress)
+        return cls(load_recipe(recipe, overrides, registry), registry, Runtime(device, seed), observers)
+
+    @contextmanager
+    def run(self, clips: int | None = None) -> Iterator[None]:
+        """Make one run, in the eyes of observers, of everything that happens in the block.
+
+        A session that is opened outside of any run is a run of its own.
+
+        Args:
+            clips: How many clips will be opened; None where nobody knows.
+        """
+        with ExitStack() as ending:
+            if self._runs == 0:
+                ending.enter_context(self.observers.run(self.recipe, self.runtime, clips))
+            self._runs += 1
+            try:
+                yield
+            finally:
+                self._runs -= 1
 
     def open(self, source: Source) -> ClipSession:
         """A session on one clip: many expressions, one prefill. Close it, or use it in a `with` block.

@@ -152,7 +152,7 @@ def keep_above(scores: np.ndarray, threshold: float, otherwise_best: bool = True
 
 
 def find_tracklets(
-    session: SegmenterSession, key: KeyFrames, suppress_above: float, on_frame: Callable[[int], None] = lambda _: None
+    session: SegmenterSession, key: KeyFrames, suppress_above: float, on_frame: Callable[[], object] = lambda: None
 ) -> Tracklets:
     """Prompt every key frame that has points, in time order, and follow what survives suppression over all key frames.
 
@@ -160,7 +160,7 @@ def find_tracklets(
         session: A segmenter's session on the clip.
         key: Sampled frames, maps and points.
         suppress_above: Overlap above which (strictly) two masks are the same thing.
-        on_frame: Called with the number of key frames done.
+        on_frame: Called after each key frame.
 
     Returns:
         Every candidate left at the end.
@@ -183,7 +183,7 @@ def find_tracklets(
             )
             found = [tracklet for index, tracklet in enumerate(found) if index not in deleted]
             found += _followed(session, key, position, here, candidates, kept)
-        on_frame(position + 1)
+        on_frame()
     return Tracklets(tuple(found))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,33 +53,26 @@ class Trial:
         return (self.jaccard + self.contour) / 2
 
 
-def score_world(
-    pipeline: Pipeline,
-    scenes: int = 50,
-    first_seed: int = HELD_OUT,
-    expressions: int = 2,
-    on_scene: Callable[[int], None] = lambda _: None,
-) -> Iterator[Trial]:
-    """Segment held-out scenes and score each expression.
+def score_world(pipeline: Pipeline, scenes: int = 50, first_seed: int = HELD_OUT, expressions: int = 2) -> Iterator[Trial]:
+    """Segment held-out scenes and score each expression; one run of the pipeline, a clip per scene.
 
     Args:
         pipeline: The recipe to score.
         scenes: Number of scenes, at seeds `first_seed`, `first_seed` + 1, ...
         first_seed: First seed; from 90,000 on nothing was trained.
         expressions: Most expressions of a scene, of different kinds.
-        on_scene: Called with the number of scenes done.
 
     Yields:
         One trial per expression, scene by scene.
     """
-    for number in range(scenes):
-        scene = render(first_seed + number, frames=8, size=256)
-        asked = scene.expressions[:expressions]
-        with pipeline.open(scene.frames) as session:
-            results = session.segment_many([expression.text for expression in asked])
-        for expression, result in zip(asked, results, strict=True):
-            yield score_result(scene, expression, result)
-        on_scene(number + 1)
+    with pipeline.run(clips=scenes):
+        for seed in range(first_seed, first_seed + scenes):
+            scene = render(seed, frames=8, size=256)
+            asked = scene.expressions[:expressions]
+            with pipeline.open(scene.frames) as session:
+                results = session.segment_many([expression.text for expression in asked])
+            for expression, result in zip(asked, results, strict=True):
+                yield score_result(scene, expression, result)
 
 
 def score_result(scene: Scene, expression: Expression, result: Result) -> Trial:

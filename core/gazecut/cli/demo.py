@@ -34,7 +34,7 @@ def demo(
     gazecut demo --seed 90001 -o another
     ```
     """
-    from gazecut.cli.progress import progress_bars
+    from gazecut.cli.progress import progress_display
     from gazecut.output import staged
     from gazecut.pipeline import Pipeline
     from gazecut.world import render
@@ -43,12 +43,14 @@ def demo(
     start, sample = time.perf_counter(), output / "sample"
     scene = render(seed, frames=FRAMES, size=SIZE)
     expression = scene.expressions[0]
-    with progress_bars() as progress:
-        pipeline = Pipeline.from_recipe("pocket", device=device, progress=progress)
+    with progress_display() as display:
+        pipeline = Pipeline.from_recipe("pocket", device=device, observers=[display])
         with staged(sample) as fresh:
             write_scene(scene, fresh)
-        result = pipeline.segment(sample / "clip.mp4", expression.text)
-        result.save(output)
+        with pipeline.open(sample / "clip.mp4") as session:
+            result = session.segment(expression.text)
+            with pipeline.observers.stage("write"):
+                result.save(output)
     _print_score(scene, expression, result)
     typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed([result])}\n\nLook at:")
     typer.echo("\n".join(columns(_places(sample, output))))

@@ -4,38 +4,85 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from gazecut.interview import Progress
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from gazecut.components import hookimpl
 
 WORDS = {
+    "open": "reading the clip",
+    "sample": "choosing frames",
+    "load": "loading the model",
     "look": "looking at the frames",
     "ask": "asking what to look for",
     "attribute": "tracing the attention",
+    "fuse": "cleaning the maps",
+    "select": "choosing points",
     "find": "following candidates",
-    "expressions": "segmenting",
+    "segment": "segmenting the clip",
+    "write": "writing results",
 }
 
 
+class ProgressDisplay:
+    """An observer that shows one line per stage, and one for the clips where a run has several."""
+
+    def __init__(self, bars: Progress) -> None:
+        """Show nothing yet."""
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    @hookimpl
+    def on_run_start(self, clips: int | None) -> None:
+        """Count clips, where there are several."""
+        if clips is not None and clips > 1:
+            self._tasks["clips"] = self._bars.add_task("clips", total=clips, summary="")
+
+    @hookimpl
+    def on_stage_start(self, stage: str, steps: int) -> None:
+        """A stage that comes again, for the next expression or clip, goes on in its line."""
+        more = max(steps, 1)
+        if stage in self._tasks:
+            self._bars.update(self._tasks[stage], total=self._total(stage) + more, summary="")
+        else:
+            self._tasks[stage] = self._bars.add_task(WORDS.get(stage, stage), total=more, summary="")
+
+    @hookimpl
+    def on_stage_step(self, stage: str) -> None:
+        """One step on."""
+        self._bars.advance(self._tasks[stage])
+
+    @hookimpl
+    def on_stage_end(self, stage: str, summary: str) -> None:
+        """Full, with what came of it."""
+        self._bars.update(self._tasks[stage], completed=self._total(stage), summary=summary)
+
+    @hookimpl
+    def on_clip_end(self) -> None:
+        """One clip on."""
+        if "clips" in self._tasks:
+            self._bars.advance(self._tasks["clips"])
+
+    def _total(self, stage: str) -> float:
+        return next(task.total or 0.0 for task in self._bars.tasks if task.id == self._tasks[stage])
+
+
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Bars, one per stage, that go away when all is done.
+def progress_display() -> Iterator[ProgressDisplay]:
+    """Bars that go away when all is done.
 
     Yields:
-        What a pipeline calls with a stage's name, steps done and steps in all.
+        The observer to hand to a pipeline.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
     console = Console(stderr=True)
-    look = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    look = (
+        SpinnerColumn(finished_text="[green]✓"),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[summary]}"),
+    )
     with Progress(*look, console=console, transient=True, disable=not console.is_terminal) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bars.add_task(WORDS.get(stage, stage), total=total)
-            bars.update(tasks[stage], completed=done, total=total)
-
-        yield show
+        yield ProgressDisplay(bars)

@@ -39,20 +39,21 @@ def segment(
     gazecut segment clip.mp4 "the red circle" --set selector.threshold=0.7
     ```
     """
-    from gazecut.cli.progress import progress_bars
+    from gazecut.cli.progress import progress_display
     from gazecut.output import check_destination
     from gazecut.pipeline import Pipeline
 
     folders = destinations(output, expressions)
     start = time.perf_counter()
-    with progress_bars() as progress:
-        pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, seed=seed, progress=progress)
+    with progress_display() as display:
+        pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, seed=seed, observers=[display])
         for folder in folders:
             check_destination(folder)
         with pipeline.open(video) as session:
             results = []
             for result, folder in zip(session.segment_each(expressions), folders, strict=True):
-                result.save(folder)
+                with pipeline.observers.stage("write"):
+                    result.save(folder)
                 results.append(result)
     typer.echo("\n".join(columns(_rows(results, folders))))
     typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed(results)}")

@@ -64,13 +64,13 @@ def score(
     gazecut world score --set segmenter=attention --json
     ```
     """
-    from gazecut.cli.progress import progress_bars
+    from gazecut.cli.progress import progress_display
     from gazecut.pipeline import Pipeline
     from gazecut.world_score import score_world, summarise
 
-    pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device)
-    with progress_bars() as progress:
-        trials = list(score_world(pipeline, scenes, seed, expressions, lambda done: progress("scenes", done, scenes)))
+    with progress_display() as display:
+        pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, observers=[display])
+        trials = list(score_world(pipeline, scenes, seed, expressions))
     means = summarise(trials)
     if as_json:
         typer.echo(_json(means))
