@@ -134,3 +134,9 @@ class Result:
             OutputError: The folder cannot be written.
         """
         return write_output(self, folder, self.exporters)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from gazecut.notebook import to_html
+
+        return to_html(self)

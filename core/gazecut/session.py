@@ -23,6 +23,7 @@ from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
 from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept
 from gazecut.values import Answer, Frames, HeatMaps, Judgement, MapSet, Points, Query, QueryMaps, Tracklets
 from gazecut.values.check import check_shape
+from gazecut.words import counted
 
 if TYPE_CHECKING:
     from gazecut.pipeline import Pipeline
@@ -46,7 +47,7 @@ class ClipSession:
             run.enter_context(pipeline.run(clips=1))
             with self._observers.stage("open") as stage:
                 self.clip = open_clip(source)
-                stage.summary = f"{_counted(self.clip.length, 'frame')}, {self.clip.size[1]}x{self.clip.size[0]}, {self.clip.fps:g} fps"
+                stage.summary = f"{counted(self.clip.length, 'frame')}, {self.clip.size[1]}x{self.clip.size[0]}, {self.clip.fps:g} fps"
             self._run: ExitStack | None = run.pop_all()
 
     @cached_property
@@ -149,7 +150,7 @@ class ClipSession:
             stage.summary = f"{len(frames)} frames, {' and '.join(views)} {'view' if len(views) == 1 else 'views'}"
         with self._observers.stage("ask") as stage:
             inquiries = interview.ask(expressions, queries)
-            stage.summary = _counted(sum(len(inquiry.records) for inquiry in inquiries), "question")
+            stage.summary = counted(sum(len(inquiry.records) for inquiry in inquiries), "question")
         return inquiries
 
     def _attribute(self, inquiry: Inquiry) -> MapSet:
@@ -159,7 +160,7 @@ class ClipSession:
             for query, answer in inquiry.answers.items():
                 entries.append(QueryMaps(query, self._maps(query, answer)))
                 stage.step()
-            stage.summary = _counted(len(entries), "map")
+            stage.summary = counted(len(entries), "map")
             return MapSet(tuple(entries))
 
     def _maps(self, query: Query, answer: Answer) -> HeatMaps:
@@ -182,13 +183,13 @@ class ClipSession:
         """Points, tracklets, kept tracks: everything after the maps."""
         with self._observers.stage("select") as stage:
             key = KeyFrames(indices, fused, self._pipeline.selector.select(fused))
-            stage.summary = _counted(len(key.points), "point")
+            stage.summary = counted(len(key.points), "point")
         tracklets, judgement = self._find(key, maps)
         judged = _judged(tracklets, judgement)
         kept = [one for one in judged if one.kept]
         with self._observers.stage("segment") as stage:
             tracks = follow_kept(self._segmenter, [one.tracklet for one in kept], key, self.clip.length) if kept else ()
-            stage.summary = f"{_counted(len(kept), 'object')} over {_counted(self.clip.length, 'frame')}"
+            stage.summary = f"{counted(len(kept), 'object')} over {counted(self.clip.length, 'frame')}"
         self._results += 1
         objects = tuple(
             FoundObject(number, one.score, track) for number, (one, track) in enumerate(zip(kept, tracks, strict=True), start=1)
@@ -213,7 +214,7 @@ class ClipSession:
             suppress_above = self._pipeline.recipe.tracklets.suppress_above
             tracklets = find_tracklets(self._segmenter, key, suppress_above, stage.step) if len(key.points) else Tracklets()
             judgement = self._pipeline.scorer.judge(tracklets, maps, key.heat)
-            stage.summary = f"{_counted(len(tracklets), 'candidate')}, {int(np.sum(judgement.kept))} kept"
+            stage.summary = f"{counted(len(tracklets), 'candidate')}, {int(np.sum(judgement.kept))} kept"
             return tracklets, judgement
 
     def _view_maps(self, maps: MapSet, frames: int, name: str) -> np.ndarray | None:
@@ -244,7 +245,3 @@ def _judged(tracklets: Tracklets, judgement: Judgement) -> tuple[JudgedTracklet,
         JudgedTracklet(tracklet, float(score), bool(kept), agreement)
         for tracklet, score, kept, agreement in zip(tracklets, judgement.scores, judgement.kept, consistency, strict=True)
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"

@@ -16,13 +16,13 @@ from safetensors import safe_open
 
 from gazecut import rle
 from gazecut.errors import OutputError
+from gazecut.pictures.palette import object_colour, png_palette
 from gazecut.result import FoundObject, ResultMaps
 from gazecut.values import MaskTrack
 from gazecut_plugins.exporters.config import HeatmapsOptions, ManifestOptions, MasksOptions
 from gazecut_plugins.exporters.heatmaps import HeatmapsExporter
 from gazecut_plugins.exporters.manifest import ManifestExporter
 from gazecut_plugins.exporters.masks import MasksExporter, id_map
-from gazecut_plugins.exporters.palette import object_colour, png_palette
 
 
 def test_a_palette_image_for_every_frame(make_result, tmp_path):

@@ -11,14 +11,14 @@ from PIL import Image, ImageFont
 
 from gazecut.clip import open_clip
 from gazecut.errors import OutputError
+from gazecut.pictures.painting import coverage, heated, spots
+from gazecut.pictures.palette import PAPER, object_colour
 from gazecut.result import Result, ResultMaps
 from gazecut.values import Points
 from gazecut_plugins.exporters import overlay, sheet_tiles
 from gazecut_plugins.exporters.config import OverlayOptions, SheetOptions
 from gazecut_plugins.exporters.lettering import Lettering
 from gazecut_plugins.exporters.overlay import OverlayExporter
-from gazecut_plugins.exporters.painting import coverage, heated, spots
-from gazecut_plugins.exporters.palette import PAPER, object_colour
 from gazecut_plugins.exporters.sheet import SheetExporter
 from gazecut_plugins.exporters.sheet_tiles import named_candidates
 

@@ -12,6 +12,7 @@ import typer
 
 from gazecut.cli.options import Device, Output, Overrides, Recipe, Seed
 from gazecut.cli.tables import columns
+from gazecut.words import counted
 
 if TYPE_CHECKING:
     from gazecut.result import Result
@@ -84,8 +85,8 @@ def where_computed(results: Iterable[Result]) -> str:
 
 
 def _rows(results: Sequence[Result], folders: Sequence[Path]) -> list[tuple[str, str, str]]:
-    return [(result.expression, _objects(len(result.objects)), str(folder)) for result, folder in zip(results, folders, strict=True)]
+    return [(result.expression, _found(result), str(folder)) for result, folder in zip(results, folders, strict=True)]
 
 
-def _objects(count: int) -> str:
-    return {0: "nothing found", 1: "1 object"}.get(count, f"{count} objects")
+def _found(result: Result) -> str:
+    return counted(len(result.objects), "object") if result.objects else "nothing found"

@@ -12,7 +12,7 @@ from functools import cache
 from PIL import ImageDraw, ImageFont
 
 from gazecut.errors import OutputError
-from gazecut_plugins.exporters.palette import Colour
+from gazecut.pictures.palette import Colour
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from gazecut.errors import OutputError
+from gazecut.pictures.palette import MOST_OBJECTS, png_palette
 from gazecut.result import FoundObject, Result
 from gazecut_plugins.exporters.config import MasksOptions
-from gazecut_plugins.exporters.palette import MOST_OBJECTS, png_palette
 
 
 class MasksExporter:

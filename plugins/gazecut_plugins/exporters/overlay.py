@@ -12,11 +12,12 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import Image, ImageDraw
 
 from gazecut.errors import OutputError
+from gazecut.pictures.frames import with_objects
+from gazecut.pictures.painting import resized
+from gazecut.pictures.palette import FAINT, NIGHT, PAPER, object_colour, readable_on
 from gazecut.result import FoundObject, Result
 from gazecut_plugins.exporters.config import OverlayOptions
 from gazecut_plugins.exporters.lettering import Lettering
-from gazecut_plugins.exporters.painting import coverage, dim, outline, resized, tint
-from gazecut_plugins.exporters.palette import FAINT, NIGHT, PAPER, object_colour, readable_on
 
 _THREADS = 2  # fixed: x264's result depends on their number
 _BT709 = 1  # FFmpeg's code of the colour space, its primaries and its transfer
@@ -66,15 +67,8 @@ class OverlayExporter:
         return size[0] * factor, size[1] * factor
 
     def _painted(self, image: np.ndarray, objects: Sequence[FoundObject], number: int) -> np.ndarray:
-        size = (image.shape[0], image.shape[1])
-        present = [found for found in objects if found.track.codes[number] is not None]
-        covers = [coverage(found.track.mask(number), size) for found in present]
-        image = dim(image, covers, self._config.dim)
-        for found, cover in zip(present, covers, strict=True):
-            tint(image, cover, object_colour(found.id), self._config.opacity)
-        for found, cover in zip(present, covers, strict=True):
-            outline(image, cover, object_colour(found.id), thickness=max(2, round(min(size) / 240)))
-        return image
+        thickness = max(2, round(min(image.shape[:2]) / 240))
+        return with_objects(image, objects, number, thickness, (self._config.dim, self._config.opacity))
 
     def _legend(self, result: Result, size: tuple[int, int]) -> np.ndarray:
         """A strip (h, W, 3) uint8: the expression on the left, the objects with their scores on the right."""

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gazecut.pictures.palette import INK, PAPER, SOFT
 from gazecut.result import Result
+from gazecut.words import counted
 from gazecut_plugins.exporters.config import SheetOptions
 from gazecut_plugins.exporters.lettering import Lettering
-from gazecut_plugins.exporters.palette import INK, PAPER, SOFT
 from gazecut_plugins.exporters.sheet_margin import WIDTH as MARGIN_WIDTH
 from gazecut_plugins.exporters.sheet_margin import Margin
 from gazecut_plugins.exporters.sheet_tiles import Tiles
@@ -156,13 +157,9 @@ def _spread(count: int, most: int) -> np.ndarray:
 
 def _summary(result: Result, shown: int) -> str:
     """What was found, in numbers."""
-    found = _counted(len(result.objects), "object") if result.objects else "nothing found"
+    found = counted(len(result.objects), "object") if result.objects else "nothing found"
     sampled = len(result.frame_indices)
-    frames = f"{sampled} of {_counted(result.clip.length, 'frame')} looked at" + (f", {shown} of them shown" if shown < sampled else "")
+    frames = f"{sampled} of {counted(result.clip.length, 'frame')} looked at" + (f", {shown} of them shown" if shown < sampled else "")
     height, width = result.clip.size
-    candidates = _counted(len(result.tracklets), "candidate")
+    candidates = counted(len(result.tracklets), "candidate")
     return f"{found}  ·  {candidates}  ·  {frames}  ·  {result.clip.name}, {width} x {height}"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from gazecut.interview import AnswerRecord
+from gazecut.pictures.painting import colour_scale
+from gazecut.pictures.palette import INK, PAPER, SOFT, Colour
 from gazecut.result import Result
 from gazecut_plugins.exporters.lettering import Lettering
-from gazecut_plugins.exporters.painting import colour_scale
-from gazecut_plugins.exporters.palette import INK, PAPER, SOFT, Colour
 from gazecut_plugins.exporters.sheet_tiles import BADGE, Candidate, badge, named_candidates
 
 WIDTH = 290

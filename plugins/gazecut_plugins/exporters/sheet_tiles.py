@@ -9,17 +9,16 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
+from gazecut.pictures.frames import DIM, OPACITY, with_attention, with_objects
+from gazecut.pictures.painting import coverage, dashes, dim, heated, outline, resized, tint
+from gazecut.pictures.palette import SOFT, Colour, object_colour, readable_on
 from gazecut.result import JudgedTracklet, Result
 from gazecut_plugins.exporters.lettering import Lettering
-from gazecut_plugins.exporters.painting import coverage, dashes, dim, heated, outline, resized, spots, tint
-from gazecut_plugins.exporters.palette import SOFT, Colour, object_colour, readable_on
 
 BADGE = 15
 """Height of a badge's box, in pixels of the sheet."""
 
 _FINER = 2  # lines are painted larger and shrink to less than a pixel
-_DIM = 0.25
-_TINT = 0.4
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -73,19 +72,17 @@ class Tiles:
 
     def attention(self, place: int, image: np.ndarray) -> np.ndarray:
         """The fused map with the points that were chosen on it."""
-        tile = heated(resized(image, self._easel), self._result.heatmaps.fused[place])
-        points = self._result.points.at(place)
-        spots(tile, list(zip(points.x.tolist(), points.y.tolist(), strict=True)), points.label.tolist(), 2 * _FINER)
-        return resized(tile, self._size)
+        heat, points = self._result.heatmaps.fused[place], self._result.points.at(place)
+        return resized(with_attention(resized(image, self._easel), heat, points, 2 * _FINER), self._size)
 
     def candidates(self, place: int, image: np.ndarray) -> np.ndarray:
         """All candidates' outlines: solid and named by number if kept, dashed and named by letter if dropped."""
         present = [(one, one.tracklet.tracklet.track.mask(place)) for one in reversed(self._candidates)]
         covers = [(one, coverage(mask, self._easel)) for one, mask in present if mask.any()]
-        tile = dim(resized(image, self._easel), [], _DIM)
+        tile = dim(resized(image, self._easel), [], DIM)
         for one, cover in covers:
             if one.tracklet.kept:
-                tint(tile, cover, one.colour, _TINT)
+                tint(tile, cover, one.colour, OPACITY)
                 outline(tile, cover, one.colour, _FINER)
             else:
                 dashes(tile, cover, _FINER)
@@ -98,14 +95,7 @@ class Tiles:
         """The result's masks."""
         number = int(self._result.frame_indices[place])
         objects = sorted(self._result.objects, key=lambda found: (found.score, -found.id))
-        present = [found for found in objects if found.track.codes[number] is not None]
-        covers = [coverage(found.track.mask(number), self._easel) for found in present]
-        tile = dim(resized(image, self._easel), covers, _DIM)
-        for found, cover in zip(present, covers, strict=True):
-            tint(tile, cover, object_colour(found.id), _TINT)
-        for found, cover in zip(present, covers, strict=True):
-            outline(tile, cover, object_colour(found.id), _FINER)
-        return resized(tile, self._size)
+        return resized(with_objects(resized(image, self._easel), objects, number, _FINER), self._size)
 
 
 def badge(canvas: Image.Image, lettering: Lettering, centre: tuple[float, float], candidate: Candidate) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from gazecut_plugins.exporters.palette import NIGHT, PAPER, Colour
+from gazecut.pictures.palette import NIGHT, PAPER, Colour
 
 HEAT_COLOURS = cv2.COLORMAP_INFERNO
 """Perceptually uniform, and rising in lightness, so it also reads in grey and with any colour vision."""
