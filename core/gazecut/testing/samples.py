@@ -1,0 +1,67 @@
+"""Inputs that the rules are checked with: random, the same in every run, small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gazecut.resize import area_average
+from gazecut.testing.square import moving_square
+from gazecut.values import GridLayout, HeatMaps, MapSet, MaskTrack, Query, QueryMaps, Tracklet, Tracklets
+
+VIDEO_GRID = (4, 5)
+FRAME_GRID = (8, 10)
+
+
+def layout(view: str, frames: int) -> GridLayout:
+    """A view's grid over so many sampled frames: pairs of frames on a coarse grid, or each frame on a fine one."""
+    return GridLayout(-(-frames // 2), *VIDEO_GRID, frames_per_slot=2) if view == "video" else GridLayout(frames, *FRAME_GRID)
+
+
+def heat_maps(shape: tuple[int, int, int], seed: int = 0) -> HeatMaps:
+    """Maps (T, h, w) float32 whose values are all different, from 0 to 1 in every map."""
+    draw = np.random.default_rng(seed)
+    cells = shape[1] * shape[2]
+    ranks = np.stack([draw.permutation(cells) for _ in range(shape[0])]).reshape(shape)
+    return HeatMaps((ranks / max(cells - 1, 1)).astype(np.float32))
+
+
+def answered(queries: Sequence[Query], frames: int, seed: int = 0) -> MapSet:
+    """Maps for planned queries, as a model with `layout` would give them: values of an attention row, float32."""
+    entries = []
+    for number, query in enumerate(queries):
+        grid = layout(query.view, frames)
+        maps = heat_maps((grid.slots, grid.rows, grid.columns), seed + number)
+        entries.append(QueryMaps(query, HeatMaps(maps.values / 100, grid.frames_per_slot)))
+    return MapSet(tuple(entries))
+
+
+def square_maps(frames: int = 4, size: tuple[int, int] = (64, 80), grid: tuple[int, int] = FRAME_GRID) -> HeatMaps:
+    """Maps (T, h, w) float32 in [0, 1] of a model that looks at the moving square."""
+    truth = moving_square(frames, size).truth
+    return HeatMaps(np.asarray(area_average(truth.astype(np.float32), grid)))
+
+
+def given(maps: HeatMaps) -> MapSet:
+    """Maps as `Pipeline.segment_maps` hands them on: no view was asked."""
+    return MapSet((QueryMaps(Query("object", "given", "object"), maps),))
+
+
+def tracklets(count: int, frames: int = 4, size: tuple[int, int] = (64, 80), logits: tuple[int, int] = FRAME_GRID) -> Tracklets:
+    """Candidates of different trust and place: the moving square, moved down by more pixels each time."""
+    truth = moving_square(frames, size).truth
+    return Tracklets(tuple(_tracklet(np.roll(truth, 5 * number, axis=1), number, logits) for number in range(count)))
+
+
+def _tracklet(masks: np.ndarray, number: int, logits: tuple[int, int]) -> Tracklet:
+    soft = np.asarray(area_average(masks.astype(np.float32), logits), np.float16)
+    trust = 0.95 / (number + 1)
+    return Tracklet(
+        prompt_frame=number % len(masks),
+        prompt_xy=np.array([[0.3, 0.5]]),
+        attention=trust,
+        predicted_iou=0.9 * trust,
+        track=MaskTrack.from_masks(masks, masks.shape[1:]),
+        logits=20 * soft - 10,
+    )
