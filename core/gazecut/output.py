@@ -1,117 +1,181 @@
 """Atomic output: everything of a run under its final names, or nothing.
 
 Exporters write into a hidden folder inside the destination (inside, because a mounted destination is a file system of its
-own and files can only be renamed within one). When all are done, what an earlier run left under the same names steps aside,
-the new files and folders take their places, and any failure on the way puts things back as they were.
+own and files can only be renamed within one). When all are done, what an earlier run left steps aside, the new files and
+folders take their places, and any failure on the way puts things back as they were.
+
+A process that is killed outright can stop between two of those moves. No file is half-written then, but old and new ones may
+stand side by side. So the record, `run.json`, steps aside first and comes back last: a folder that has one is whole. Data is
+not forced to the disk, so this holds for processes that die, not for machines that lose power.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gazecut.contents import RESULT, Contents, foreign_entries
 from gazecut.errors import OutputError
+from gazecut.interrupts import exposed, shielded
+from gazecut.workplace import Workplace, in_turn, sweep
 
 if TYPE_CHECKING:
     from gazecut.protocols import Exporter
     from gazecut.result import Result
 
-_PREFIX = ".gazecut-"
-_SUFFIX = ".partial"
+_SHOWN = 5  # names of entries that are in the way; more nobody reads
+_NEXT_STEPS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room or give another folder, and run again."),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give another folder or change its permissions."),
+    errno.ENAMETOOLONG: "give a shorter path.",
+}
 
 
-def write_output(result: Result, folder: str | Path, exporters: Sequence[Exporter]) -> Path:
+def write_output(result: Result, folder: str | Path, exporters: Sequence[Exporter], *, force: bool = False) -> Path:
     """Write what the exporters make of a result; all of it or nothing.
 
     Args:
         result: What to write.
-        folder: Where to; made if it is not there. Files that the exporters do not write stay as they are.
+        folder: Where to; made if it is not there. An earlier result is replaced.
         exporters: Run in this order.
+        force: Write among other files, too; those that the exporters do not write stay as they are.
 
     Returns:
         The folder.
 
     Raises:
-        OutputError: The folder cannot be made or written.
+        OutputError: The folder cannot be made or written, or holds other files.
     """
-    with staged(folder) as staging:
+    with staged(folder, force=force) as staging:
         for exporter in exporters:
             exporter.export(result, staging)
     return Path(folder)
 
 
-def check_destination(folder: str | Path) -> Path:
+def check_destination(folder: str | Path, *, force: bool = False) -> Path:
     """Refuse a destination that cannot take results, before any work is done for it; makes nothing.
+
+    A folder may be new, empty, or hold what Gazecut wrote before: running a command again is daily work, and asking each time
+    would teach people to force. Anything else is more likely a slip, `-o .` or `-o ~`, or a data set whose masks/ would go.
+
+    Args:
+        folder: Where results shall go.
+        force: Allow other files in it.
 
     Returns:
         The folder.
 
     Raises:
-        OutputError: It is a file, lies below one, or must not be written.
+        OutputError: It is a file, lies below one, cannot be named or written, or holds other files.
     """
     folder = Path(folder)
-    present = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    present = _nearest(folder)
     if not present.is_dir():
         found = "a file" if present.exists() else "a link that leads nowhere"
         where = f'"{folder}" is {found}' if present == folder else f'"{folder}" lies below "{present}", which is {found}'
         raise OutputError(f"cannot write results: {where}; give the path of a folder, which may be new.")
-    if not os.access(present, os.W_OK | os.X_OK):
+    if not os.access(present, os.R_OK | os.W_OK | os.X_OK):
         raise OutputError(
             f'cannot write results to "{folder}": "{present}" is not writable; give another folder or change its permissions.'
         )
+    if present == folder and not force:
+        _refuse_others(folder)
     return folder
 
 
 @contextmanager
-def staged(destination: str | Path) -> Iterator[Path]:
+def staged(destination: str | Path, contents: Contents = RESULT, *, force: bool = False) -> Iterator[Path]:
     """A folder to write into, whose files and folders move to the destination when the block ends well.
 
-    A file or folder replaces its namesake whole, so nothing of an earlier run hides in a replaced folder; other names stay
-    as they are. After an error or an interrupt the destination is as before, and not there if it was not.
+    What an earlier run wrote there goes, all of it; a file or folder replaces its namesake whole, and other names stay as they
+    are. After an error or an interruption the destination is as before, and not there if it was not. What killed runs left
+    behind is removed. Runs into one destination publish one after the other, so the last stays, whole.
 
     Args:
         destination: Final folder.
+        contents: What such a folder consists of.
+        force: Allow other files in it.
 
     Yields:
         An empty folder on the destination's file system.
 
     Raises:
-        OutputError: The destination cannot be made or written.
+        OutputError: The destination cannot be made or written, or holds other files.
     """
-    destination = check_destination(destination)
-    made = [place for place in (destination, *destination.parents) if not place.exists()]
-    workplace: Path | None = None
+    destination = check_destination(destination, force=force)
+    with shielded():
+        made = [place for place in (destination, *destination.parents) if not place.exists()]
+        workplace: Workplace | None = None
+        try:
+            destination.mkdir(parents=True, exist_ok=True)
+            workplace = Workplace.within(destination)
+            sweep(destination, workplace, published=False)
+            with exposed():
+                yield workplace.fresh
+            with in_turn(destination):
+                _publish(workplace, destination, contents)
+            sweep(destination, workplace, published=True)
+        except OSError as exc:
+            raise OutputError(_refusal(destination, exc)) from exc
+        finally:
+            if workplace is not None:
+                workplace.remove()
+            for place in made:
+                with suppress(OSError):  # holds results, or another run's
+                    place.rmdir()
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder itself, or what of its path exists."""
+    for place in (folder, *folder.absolute().parents):
+        try:
+            place.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except (OSError, ValueError) as exc:
+            raise OutputError(_refusal(folder, exc)) from exc
+        return place
+    raise OutputError(f'cannot write results to "{folder}": nothing of that path exists; give the path of a folder, which may be new.')
+
+
+def _refuse_others(folder: Path) -> None:
     try:
-        destination.mkdir(parents=True, exist_ok=True)
-        workplace = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=destination))
-        fresh = workplace / "new"
-        fresh.mkdir()
-        yield fresh
-        _publish(fresh, destination, workplace / "replaced")
+        others = foreign_entries(folder)
     except OSError as exc:
+        raise OutputError(_refusal(folder, exc)) from exc
+    if others:
+        shown = ", ".join(others[:_SHOWN])
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
         raise OutputError(
-            f'cannot write results to "{destination}": {exc.strerror or exc}; make room or give another folder, and run again.'
-        ) from exc
-    finally:
-        if workplace is not None:
-            shutil.rmtree(workplace, ignore_errors=True)
-        for place in made:
-            with suppress(OSError):  # holds results, or another run's
-                place.rmdir()
+            f'cannot write results to "{folder}": it holds {shown}{more}, which Gazecut did not write; wanted a folder that is new, empty '
+            "or holds earlier results. Give another folder, or --force (in Python force=True) to write among them."
+        )
 
 
-def _publish(fresh: Path, destination: Path, replaced: Path) -> None:
+def _refusal(destination: Path, exc: OSError | ValueError) -> str:
+    number = exc.errno if isinstance(exc, OSError) else None
+    reason = getattr(exc, "strerror", None) or exc
+    step = _NEXT_STEPS.get(number or 0, "give another folder, and run again.")
+    return f'cannot write results to "{destination}": {reason}; {step}'
+
+
+def _publish(workplace: Workplace, destination: Path, contents: Contents) -> None:
     """Swap new entries in; undo every step if one fails."""
-    replaced.mkdir()
+    names = sorted((entry.name for entry in workplace.fresh.iterdir()), key=lambda name: (name == contents.record, name))
+    leaving = {*names, *(contents.entries if contents.of(destination) is not None else ())}
+    replaced = workplace.begin_publishing()
+    # The record leaves first and comes last.
+    steps = [
+        (destination / name, replaced / name)
+        for name in sorted(leaving, key=lambda name: (name != contents.record, name))
+        if os.path.lexists(destination / name)
+    ]
+    steps += [(workplace.fresh / name, destination / name) for name in names]
     done: list[tuple[Path, Path]] = []
-    names = sorted(entry.name for entry in fresh.iterdir())
-    steps = [(destination / name, replaced / name) for name in names if os.path.lexists(destination / name)]
-    steps += [(fresh / name, destination / name) for name in names]
     try:
         for source, target in steps:
             source.replace(target)

@@ -124,16 +124,20 @@ class Result:
         """Union of all kept objects, (T, H, W) bool; decodes the whole clip, so take `mask` for a long one."""
         return np.stack([self.mask(frame) for frame in range(self.clip.length)])
 
-    def save(self, folder: str | Path) -> Path:
-        """Write everything that the recipe's exporters write; all of it or nothing.
+    def save(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write everything that the recipe's exporters write; all of it or nothing. An earlier result there is replaced.
+
+        Args:
+            folder: Where to; made if it is not there.
+            force: Write among files that Gazecut did not write, too.
 
         Returns:
             The folder.
 
         Raises:
-            OutputError: The folder cannot be written.
+            OutputError: The folder cannot be written, or holds other files.
         """
-        return write_output(self, folder, self.exporters)
+        return write_output(self, folder, self.exporters, force=force)
 
     def _repr_html_(self) -> str:
         """What notebooks show."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
 import re
 from pathlib import Path
 
@@ -14,14 +16,20 @@ from gazecut.output import check_destination, staged, write_output
 
 
 def tree(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Contents of all files; of a record, its expression."""
+    files = {str(path.relative_to(folder)): path.read_text() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {name: json.loads(text)["expression"] if name.endswith("run.json") and text else text for name, text in files.items()}
+
+
+def record(mark: str) -> str:
+    return json.dumps({"expression": mark, "recipe": {}, "components": []})
 
 
 def fill(folder: Path, mark: str, masks: int) -> None:
     (folder / "masks").mkdir(parents=True)
     for number in range(masks):
         (folder / "masks" / f"{number:05d}.png").write_text(mark)
-    (folder / "run.json").write_text(mark)
+    (folder / "run.json").write_text(record(mark))
 
 
 def run(destination: Path, error: BaseException) -> None:
@@ -50,18 +58,27 @@ def test_a_new_folder_appears_whole(tmp_path):
     assert {entry.name for entry in destination.iterdir()} == {"masks", "run.json"}
 
 
-def test_a_later_run_replaces_its_own_and_leaves_the_rest(tmp_path):
+def test_a_later_run_replaces_an_earlier_one_whole(tmp_path):
     fill(tmp_path, "old", 5)
-    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "overlay.mp4").write_text("old")
     with staged(tmp_path) as folder:
         fill(folder, "new", 2)
-    assert tree(tmp_path) == {"masks/00000.png": "new", "masks/00001.png": "new", "run.json": "new", "notes.txt": "mine"}
+    assert tree(tmp_path) == {"masks/00000.png": "new", "masks/00001.png": "new", "run.json": "new"}, "an old overlay would lie"
+
+
+def test_forced_in_among_other_files_it_replaces_namesakes_alone(tmp_path):
+    (tmp_path / "overlay.mp4").write_text("mine")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "truth.png").write_text("mine")
+    with staged(tmp_path, force=True) as folder:
+        fill(folder, "new", 1)
+    assert tree(tmp_path) == {"masks/00000.png": "new", "overlay.mp4": "mine", "run.json": "new"}
 
 
 def test_a_file_may_take_the_place_of_a_folder_and_the_other_way_round(tmp_path):
     (tmp_path / "masks").write_text("a file")
     (tmp_path / "run.json").mkdir()
-    with staged(tmp_path) as folder:
+    with staged(tmp_path, force=True) as folder:
         fill(folder, "new", 1)
     assert tree(tmp_path) == {"masks/00000.png": "new", "run.json": "new"}
 
@@ -97,23 +114,37 @@ def test_a_failure_between_two_moves_is_undone(tmp_path, monkeypatch):
         assert {entry.name for entry in tmp_path.iterdir()} == {"masks", "run.json"}
 
 
-def test_leftovers_of_killed_runs_and_runs_beside_this_one_do_no_harm(tmp_path):
-    leftover = tmp_path / ".gazecut-dead.partial" / "new"
-    fill(leftover, "dead", 2)
+def test_runs_into_one_folder_end_one_after_the_other(tmp_path):
     with staged(tmp_path) as first, staged(tmp_path) as second:
         assert first != second
         fill(first, "first", 3)
         fill(second, "second", 1)
     assert tree(tmp_path)["run.json"] == "first", "whoever ends last stays, whole"
     assert [name for name in tree(tmp_path) if name.startswith("masks")] == [f"masks/{number:05d}.png" for number in range(3)]
-    assert leftover.is_dir()
+
+
+def test_the_record_leaves_first_and_comes_last(tmp_path, monkeypatch):
+    fill(tmp_path, "old", 2)
+    real, whole = Path.replace, []
+
+    def replace(source, target):
+        real(source, target)
+        whole.append((tmp_path / "run.json").exists())
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with staged(tmp_path) as folder:
+        fill(folder, "new", 2)
+        (folder / "zebra").write_text("after run.json in the alphabet")
+    assert whole == [False, False, False, False, True]
 
 
 def test_exporters_run_in_order_and_together(tmp_path):
     assert write_output("value", str(tmp_path / "out"), [WritesExporter("a"), WritesExporter("b")]) == tmp_path / "out"
     assert tree(tmp_path / "out") == {"a": "value", "b": "value"}
+    with pytest.raises(OutputError, match="it holds a, b, which Gazecut did not write"):
+        write_output("later", tmp_path / "out", [WritesExporter("a")])
     with pytest.raises(OutputError, match="disk on fire"):
-        write_output("later", tmp_path / "out", [WritesExporter("a"), WritesExporter("c", OSError("disk on fire"))])
+        write_output("later", tmp_path / "out", [WritesExporter("a"), WritesExporter("c", OSError("disk on fire"))], force=True)
     assert tree(tmp_path / "out") == {"a": "value", "b": "value"}
 
 
@@ -148,3 +179,40 @@ def test_a_folder_that_must_not_be_written(tmp_path, monkeypatch):
     monkeypatch.setattr(output.os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
     with pytest.raises(OutputError, match=r'cannot write results to ".*out": ".*" is not writable; give another folder'):
         check_destination(tmp_path / "out")
+
+
+def test_names_that_no_file_system_takes(tmp_path):
+    with pytest.raises(OutputError, match="File name too long; give a shorter path"):
+        check_destination(tmp_path / ("a" * 300) / "out")
+    with pytest.raises(OutputError, match="embedded null byte"):
+        check_destination(f"{tmp_path}/a\0b")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    with pytest.raises(OutputError, match="Too many levels of symbolic links"):
+        check_destination(tmp_path / "circle" / "out")
+
+
+REFUSALS = [
+    (errno.ENOSPC, "No space left on device; make room or give another folder, and run again."),
+    (errno.EDQUOT, "Disk quota exceeded; make room or give another folder, and run again."),
+    (errno.EROFS, "Read-only file system; give another folder or change its permissions."),
+    (errno.EACCES, "Permission denied; give another folder or change its permissions."),
+    (errno.EIO, "Input/output error; give another folder, and run again."),
+]
+
+
+@pytest.mark.parametrize(("number", "words"), REFUSALS)
+@pytest.mark.parametrize("call", ["mkdir", "write_text"])
+def test_what_the_system_refuses_is_said_with_a_next_step(tmp_path, monkeypatch, number, words, call):
+    fill(tmp_path / "earlier", "old", 1)
+    before = tree(tmp_path)
+
+    def refuse(*arguments, **options):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, call, refuse)
+        with pytest.raises(OutputError) as caught:
+            write_output("value", tmp_path / "out", [WritesExporter("a")])
+    assert str(caught.value) == f'cannot write results to "{tmp_path / "out"}": {words}'
+    assert tree(tmp_path) == before
+    assert not (tmp_path / "out").exists()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gazecut.cli.options import Device, Output
+from gazecut.cli.options import Device, Force, Output
 from gazecut.cli.segment import where_computed
 from gazecut.cli.tables import columns
 
@@ -26,6 +26,7 @@ def demo(
     output: Output = Path("demo"),
     device: Device = "auto",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Which scene; from 90000 on they are held out from all training.")] = SEED,
+    force: Force = False,
 ) -> None:
     """Write a sample clip, segment it with the pocket model, and print the score.
 
@@ -35,7 +36,8 @@ def demo(
     ```
     """
     from gazecut.cli.progress import progress_display
-    from gazecut.output import staged
+    from gazecut.contents import SCENE
+    from gazecut.output import check_destination, staged
     from gazecut.pipeline import Pipeline
     from gazecut.world import render
     from gazecut.world.files import write_scene
@@ -45,12 +47,13 @@ def demo(
     expression = scene.expressions[0]
     with progress_display() as display:
         pipeline = Pipeline.from_recipe("pocket", device=device, observers=[display])
-        with staged(sample) as fresh:
+        check_destination(output, force=force)
+        with staged(sample, SCENE, force=force) as fresh:
             write_scene(scene, fresh)
         with pipeline.open(sample / "clip.mp4") as session:
             result = session.segment(expression.text)
             with pipeline.observers.stage("write"):
-                result.save(output)
+                result.save(output, force=force)
     _print_score(scene, expression, result)
     typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed([result])}\n\nLook at:")
     typer.echo("\n".join(columns(_places(sample, output))))

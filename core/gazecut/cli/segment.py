@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gazecut.cli.options import Device, Output, Overrides, Recipe, Seed
+from gazecut.cli.options import Device, Force, Output, Overrides, Recipe, Seed
 from gazecut.cli.tables import columns
 from gazecut.words import counted
 
@@ -28,6 +28,7 @@ def segment(
     output: Output = Path("out"),
     device: Device = "auto",
     seed: Seed = 0,
+    force: Force = False,
 ) -> None:
     """Segment what a sentence names, in every frame of a video.
 
@@ -49,12 +50,12 @@ def segment(
     with progress_display() as display:
         pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, seed=seed, observers=[display])
         for folder in folders:
-            check_destination(folder)
+            check_destination(folder, force=force)
         with pipeline.open(video) as session:
             results = []
             for result, folder in zip(session.segment_each(expressions), folders, strict=True):
                 with pipeline.observers.stage("write"):
-                    result.save(folder)
+                    result.save(folder, force=force)
                 results.append(result)
     typer.echo("\n".join(columns(_rows(results, folders))))
     typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed(results)}")

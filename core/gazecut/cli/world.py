@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gazecut.cli.options import Device, Output, Overrides, Recipe
+from gazecut.cli.options import Device, Force, Output, Overrides, Recipe
 from gazecut.cli.tables import columns
 
 app = typer.Typer(help="Scenes of the pocket world, with the truth beside them; and how well a recipe does on them.", no_args_is_help=True)
@@ -23,6 +23,7 @@ def render(
     frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of each clip.")] = 24,
     size: Annotated[int, typer.Option("--size", min=32, help="Width and height in pixels.")] = 256,
     output: Output = Path("world"),
+    force: Force = False,
 ) -> None:
     """Write clips with true masks and the sentences that name their objects.
 
@@ -32,14 +33,17 @@ def render(
     gazecut world render --seed 90007 -n 3 -o world
     ```
     """
-    from gazecut.output import staged
+    from gazecut.contents import SCENE
+    from gazecut.output import check_destination, staged
     from gazecut.world import render as render_scene
     from gazecut.world.files import write_scene
 
     for number in range(seed, seed + count):
+        check_destination(output / f"{number:05d}", force=force)
+    for number in range(seed, seed + count):
         scene = render_scene(number, frames=frames, size=size)
         folder = output / f"{number:05d}"
-        with staged(folder) as fresh:
+        with staged(folder, SCENE, force=force) as fresh:
             write_scene(scene, fresh)
         typer.echo(f"{folder}: {len(scene.objects)} objects, {len(scene.expressions)} expressions")
 

@@ -1,0 +1,144 @@
+"""Hidden folders in which results are made before they take their final names, and what becomes of those of dead runs.
+
+A run holds a lock on a file in its workplace, and the system drops it however the run ends. Locks only mean something between
+processes of one running system that see one mount, so that file names both. Elsewhere (another machine on a network mount,
+before a restart, a file system without locks) a workplace counts as dead when nothing in it has changed for a day.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Self
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_PREFIX = ".gazecut-"
+_SUFFIX = ".partial"
+_LOCK = "lock"
+_FRESH = "new"
+_REPLACED = "replaced"
+_LONGEST_SILENCE = 24 * 3600.0  # s
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Workplace:
+    """One run's hidden folder inside its destination.
+
+    Attributes:
+        path: The folder.
+        fresh: Folder within it for what is new.
+    """
+
+    def __init__(self, path: Path, lock: IO[str]) -> None:
+        """Keep a folder whose lock is held; `within` makes one."""
+        self.path, self.fresh = path, path / _FRESH
+        self._lock = lock
+
+    @classmethod
+    def within(cls, destination: Path) -> Self:
+        """Make one.
+
+        Raises:
+            OSError: The destination cannot be written.
+        """
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=destination))
+        try:
+            lock = (path / _LOCK).open("w", encoding="utf-8")
+            if _try_lock(lock):
+                lock.write(_domain(path))
+                lock.flush()
+            (path / _FRESH).mkdir()
+        except BaseException:
+            shutil.rmtree(path, ignore_errors=True)
+            raise
+        return cls(path, lock)
+
+    def begin_publishing(self) -> Path:
+        """An empty folder for what is replaced; that it is there says that moves are under way."""
+        (self.path / _REPLACED).mkdir()
+        return self.path / _REPLACED
+
+    def remove(self) -> None:
+        """Remove it with all that is left in it."""
+        self._lock.close()  # first: Windows removes no open files
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def is_workplace(path: Path) -> bool:
+    """Whether a path is named like a workplace."""
+    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
+
+
+def was_publishing(workplace: Path) -> bool:
+    """Whether the run of a workplace had begun to move its results; so its destination may be a mixture until the next run."""
+    return (workplace / _REPLACED).exists()
+
+
+def sweep(destination: Path, own: Workplace, published: bool) -> None:
+    """Remove the workplaces of dead runs.
+
+    Args:
+        destination: Where to look.
+        own: Left alone; its time stamp is the file system's "now".
+        published: Whether `own` has published. Before that, workplaces whose runs were publishing stay: they tell that the mixture
+            which they left behind is Gazecut's.
+    """
+    with suppress(OSError):
+        now = own.fresh.stat().st_mtime
+        for path in destination.iterdir():
+            if is_workplace(path) and path != own.path and (published or not was_publishing(path)):
+                _remove_if_dead(path, now)
+
+
+@contextmanager
+def in_turn(destination: Path) -> Iterator[None]:
+    """Only one of several runs is in the block for a destination at a time, where the file system has locks for folders."""
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(destination, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _remove_if_dead(path: Path, now: float) -> None:
+    with suppress(OSError), (path / _LOCK).open("r+", encoding="utf-8") as lock:
+        if lock.read() == _domain(path):
+            if _try_lock(lock):
+                shutil.rmtree(path, ignore_errors=True)
+            return
+    with suppress(OSError):
+        if now - max(place.lstat().st_mtime for place in (path, *path.rglob("*"))) > _LONGEST_SILENCE:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _try_lock(file: IO[str]) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _domain(path: Path) -> str:
+    """Where a lock holds: the running system and the mount. Containers of one kernel share both."""
+    try:
+        system = _BOOT.read_text(encoding="ascii").strip()
+    except OSError:
+        system = platform.node()
+    return f"{system} {path.stat().st_dev}"

@@ -1,0 +1,174 @@
+"""Hidden folders of runs: those of the living are left alone, those of the dead removed, whoever shares the folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from gazecut import workplace
+from gazecut.output import staged
+from gazecut.workplace import in_turn
+
+RUN = """
+import sys, time
+from pathlib import Path
+from gazecut.output import staged
+with staged(sys.argv[1]) as folder:
+    (folder / "masks").mkdir()
+    (folder / "run.json").write_text('{"expression": "child", "recipe": {}, "components": []}')
+    print(folder.parent, flush=True)
+    time.sleep(60)
+"""
+PUBLISH = """
+import os, signal, sys
+from pathlib import Path
+from gazecut.output import staged
+real, left = Path.replace, int(sys.argv[2])
+def replace(source, target):
+    global left
+    real(source, target)
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+Path.replace = replace
+with staged(sys.argv[1]) as folder:
+    (folder / "masks").mkdir()
+    (folder / "masks.json").write_text("child")
+    (folder / "run.json").write_text('{"expression": "child", "recipe": {}, "components": []}')
+"""
+
+
+def write(destination: Path, mark: str = "mine") -> None:
+    with staged(destination) as folder:
+        (folder / "masks").mkdir()
+        (folder / "masks" / "00000.png").write_text(mark)
+        (folder / "masks.json").write_text(mark)
+        (folder / "run.json").write_text(f'{{"expression": "{mark}", "recipe": {{}}, "components": []}}')
+
+
+@pytest.fixture
+def running(tmp_path):
+    """A process that is writing into tmp_path/out, and its workplace."""
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process, process.stdout:
+        yield process, Path(process.stdout.readline().strip())
+        process.kill()
+
+
+def age(folder: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    for path in (folder, *folder.rglob("*")):
+        os.utime(path, (then, then))
+
+
+def names(folder: Path) -> set[str]:
+    return {entry.name for entry in folder.iterdir()}
+
+
+def test_a_living_run_is_left_alone_and_a_dead_one_swept(running, tmp_path):
+    process, theirs = running
+    age(theirs, 1e6)  # it may be slow
+    write(tmp_path / "out")
+    assert (theirs / "new" / "masks").is_dir()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    write(tmp_path / "out")
+    assert names(tmp_path / "out") == {"masks", "masks.json", "run.json"}
+
+
+def test_a_dead_run_is_swept_before_there_is_need_for_room(running, tmp_path):
+    process, theirs = running
+    process.kill()
+    process.wait()
+    with staged(tmp_path / "out"):
+        assert not theirs.exists()
+
+
+@pytest.mark.parametrize(("days", "stays"), [(0.5, True), (2, False)])
+@pytest.mark.parametrize("lock", [None, "", "another-machine 7"])
+def test_where_no_lock_tells_a_day_without_change_does(tmp_path, days, stays, lock):
+    theirs = tmp_path / ".gazecut-x.partial"
+    (theirs / "new" / "masks").mkdir(parents=True)
+    if lock is not None:
+        (theirs / "lock").write_text(lock)
+    age(theirs, days * 24 * 3600)
+    write(tmp_path)
+    assert theirs.exists() == stays
+
+
+def test_one_change_within_the_day_keeps_it(tmp_path):
+    theirs = tmp_path / ".gazecut-x.partial"
+    (theirs / "new").mkdir(parents=True)
+    (theirs / "new" / "overlay.mp4").write_text("")
+    age(theirs, 1e6)
+    os.utime(theirs / "new" / "overlay.mp4")
+    write(tmp_path)
+    assert theirs.exists()
+
+
+def test_without_locks_everything_works(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with staged(tmp_path) as folder:
+        assert (folder.parent / "lock").read_text() == ""
+    write(tmp_path, "first")
+    monkeypatch.setattr(workplace, "fcntl", None)
+    write(tmp_path, "second")
+    assert names(tmp_path) == {"masks", "masks.json", "run.json"}
+
+
+@pytest.mark.parametrize("moves", range(1, 7))
+def test_killed_between_two_moves(tmp_path, moves):
+    """Six moves: three old entries leave, three new ones come."""
+    write(tmp_path, "old")
+    killed = subprocess.run([sys.executable, "-c", PUBLISH, str(tmp_path), str(moves)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert (tmp_path / "run.json").exists() == (moves == 6), "a folder with a record is whole"
+    if moves == 6:
+        assert names(tmp_path) >= {"masks", "masks.json", "run.json"}
+        assert (tmp_path / "masks.json").read_text() == "child"
+    with pytest.raises(KeyError), staged(tmp_path):  # a run that fails in between does not make the mixture foreign
+        raise KeyError
+    write(tmp_path, "new")
+    assert names(tmp_path) == {"masks", "masks.json", "run.json"}
+    assert (tmp_path / "masks.json").read_text() == "new"
+
+
+def test_publishing_waits_for_its_turn(tmp_path):
+    ended = threading.Event()
+
+    def other() -> None:
+        write(tmp_path, "other")
+        ended.set()
+
+    with in_turn(tmp_path):
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert not ended.wait(0.3)
+        assert not (tmp_path / "run.json").exists()
+    thread.join()
+    assert ended.is_set()
+    assert (tmp_path / "run.json").exists()
+
+
+def test_many_at_once_leave_one_whole_result(tmp_path):
+    threads = [threading.Thread(target=write, args=(tmp_path, str(number))) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert names(tmp_path) == {"masks", "masks.json", "run.json"}
+    mark = (tmp_path / "masks.json").read_text()
+    assert (tmp_path / "masks" / "00000.png").read_text() == mark
+    assert f'"expression": "{mark}"' in (tmp_path / "run.json").read_text()
