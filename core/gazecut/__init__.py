@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ _LAZY = {"Pipeline": "gazecut.pipeline", "Result": "gazecut.result"}
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib import metadata  # slow to import, and an interruption before `main` begins ends in a traceback
+
         return metadata.version("gazecut")
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import resource
+import signal
 import subprocess
 import sys
+import threading
+import warnings
 from typing import Any
 
 import pytest
 
+from gazecut.cli.signals import Stopped
 from gazecut.errors import BackendError
 from gazecut.pipeline import Pipeline
 
@@ -23,19 +28,28 @@ def raising(error: BaseException) -> Any:
     return fail
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "message"),
-    [
-        (BackendError("the model fell asleep"), 1, "gazecut: the model fell asleep\n"),
-        (KeyboardInterrupt(), 130, "gazecut: interrupted; nothing half-written was left\n"),
-        (OSError(28, "No space left on device"), 1, "gazecut: OSError: [Errno 28] No space left on device\n"),
-        (
-            ValueError("odd"),
-            1,
-            "gazecut: this should not happen: ValueError: odd\nRun it again with --debug and report what it shows.\n",
-        ),
-    ],
-)
+BUG = "gazecut: this should not happen: {}\nRun it again with --debug and report what it shows.\n"
+ENDS = [
+    (BackendError("the model fell asleep"), 1, "gazecut: the model fell asleep\n"),
+    (KeyboardInterrupt(), 130, "gazecut: interrupted; nothing half-written was left\n"),
+    (Stopped(signal.SIGINT), 130, "gazecut: interrupted; nothing half-written was left\n"),
+    (Stopped(signal.SIGTERM), 143, "gazecut: terminated; nothing half-written was left\n"),
+    (Stopped(signal.SIGHUP), 129, "gazecut: hung up; nothing half-written was left\n"),
+    (
+        OSError(28, "No space left on device", "/tmp/x"),
+        1,
+        'gazecut: the system refused at "/tmp/x": No space left on device. --debug shows what was being done.\n',
+    ),
+    (OSError(5, "Input/output error"), 1, "gazecut: the system refused: Input/output error. --debug shows what was being done.\n"),
+    (MemoryError(), 1, "gazecut: out of memory. Lower sampler.frames or take a smaller clip; --debug shows where it ended.\n"),
+    (ValueError("odd"), 1, BUG.format("ValueError: odd")),
+    (AssertionError(), 1, BUG.format("AssertionError")),
+    (OSError("odd"), 1, BUG.format("OSError: odd")),
+    (SystemExit("a library gave up"), 1, BUG.format("SystemExit: a library gave up")),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "message"), ENDS, ids=lambda value: type(value).__name__)
 def test_every_end_is_one_message(gazecut: Any, monkeypatch: pytest.MonkeyPatch, error: BaseException, status: int, message: str) -> None:
     monkeypatch.setattr(Pipeline, "from_recipe", raising(error))
     ended = gazecut("segment", "clip.mp4", "the red circle")
@@ -62,23 +76,46 @@ def test_behind_two_dashes_everything_is_text(gazecut: Any, monkeypatch: pytest.
     assert "Traceback" not in gazecut("segment", "c.mp4", "--", "--debug").err
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("segment",), "Missing argument"),
-        (("segment", "clip.mp4"), "Missing argument"),
-        (("segment", "clip.mp4", "a", "--seed", "x"), "--seed"),
-        (("segment", "clip.mp4", "a", "--resipe", "x"), "--resipe"),
-        (("segmnt",), "segmnt"),
-        (("world", "render", "--size", "8"), "--size"),
-    ],
-)
-def test_wrong_arguments_exit_with_2(gazecut: Any, workdir: Any, arguments: tuple[str, ...], words: str) -> None:
+@pytest.mark.parametrize("arguments", [(), ("recipe",), ("world",)])
+def test_without_arguments_the_help_is_shown(gazecut: Any, arguments: tuple[str, ...]) -> None:
     ended = gazecut(*arguments)
-    assert ended.status == 2
-    assert words in ended.err
-    assert "Traceback" not in ended.err
-    assert list(workdir.iterdir()) == []
+    assert (ended.status, ended.err) == (2, "")
+    assert f"Usage: {' '.join(('gazecut', *arguments))} [OPTIONS] COMMAND" in ended.out
+
+
+def meddle(*arguments: object, **options: object) -> None:
+    """All that a run may leave on standard error beside its end."""
+    warnings.warn("an old option\nis used", UserWarning, stacklevel=1)
+    logging.getLogger("some.library").error("it broke", exc_info=ValueError("why"))
+    logging.getLogger("some.library").info("hello")
+    thread = threading.Thread(target=raising(RuntimeError("lost the thread")))
+    thread.start()
+    thread.join()
+
+    class Breaks:
+        def __del__(self) -> None:
+            raise RuntimeError("in a destructor")
+
+    Breaks()
+    raise BackendError("the model fell asleep")
+
+
+@pytest.mark.filterwarnings("always")
+def test_warnings_logs_and_threads_are_a_line_each(gazecut: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pipeline, "from_recipe", meddle)
+    hooks = sys.unraisablehook, threading.excepthook, warnings.showwarning, list(logging.getLogger().handlers)
+    lines = gazecut("segment", "c.mp4", "a").err.splitlines()
+    assert lines[:3] == [
+        "warning: an old option is used",
+        "error: it broke",
+        "error: a thread ended with RuntimeError: lost the thread",
+    ]
+    assert lines[3].startswith("warning: RuntimeError: in a destructor, in ")
+    assert lines[4:] == ["gazecut: the model fell asleep"]
+    text = gazecut("segment", "c.mp4", "a", "--debug").err
+    assert text.count("Traceback (most recent call last):") == 3
+    assert "some.library: INFO: hello" in text
+    assert hooks == (sys.unraisablehook, threading.excepthook, warnings.showwarning, list(logging.getLogger().handlers))
 
 
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)

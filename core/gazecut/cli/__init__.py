@@ -8,9 +8,16 @@ import sys
 def main() -> None:
     """Run the command line with the arguments of this process, and end it with the command's exit status."""
     try:
+        from gazecut.cli.signals import signals
+
+        signals.listen()
         from gazecut.cli.app import run
 
-        sys.exit(run(sys.argv[1:]))
-    except KeyboardInterrupt:
-        # Before a command begins or after it ends; in between, the command says so itself.
-        sys.exit(130)
+        status = run(sys.argv[1:])
+    except BaseException as error:  # noqa: BLE001  before a command begins or after it ends; in between, `run` reports
+        from gazecut.cli.reporting import debug_wanted, report
+        from gazecut.cli.signals import signals
+
+        status = report(error, debug_wanted(sys.argv[1:]))
+    signals.ended()
+    sys.exit(status)

@@ -6,13 +6,12 @@ Command modules import what they need within their functions, so that help and l
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from gazecut.cli import demo, listing, recipes, segment, world
-from gazecut.cli.reporting import DEBUG_FLAG, debug_wanted, reported
+from gazecut.cli.reporting import DEBUG_FLAG, DONE, debug_wanted, one_line_each, report
 
 HELP = """Turn a sentence and a video into masks by reading where a multimodal LLM looks.
 
@@ -23,17 +22,7 @@ gazecut recipes
 ```
 """
 
-
-class _Commands(TyperGroup):
-    """Reports errors of every command in one way."""
-
-    def invoke(self, ctx: Any) -> Any:
-        with reported(debug=bool(ctx.params.get("debug")) or debug_wanted()):
-            return super().invoke(ctx)
-
-
 app = typer.Typer(
-    cls=_Commands,
     help=HELP,
     no_args_is_help=True,
     rich_markup_mode="markdown",
@@ -69,13 +58,17 @@ def run(arguments: Sequence[str]) -> int:
         arguments: As typed, without the program's name.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 wrong request, 130 interrupted.
+        The exit status: 0 done, 1 failed, 2 wrong request, 128 and its number for a signal.
     """
-    try:
-        app(_debug_first(arguments), prog_name="gazecut")
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 0
-    return 0
+    debug = debug_wanted(arguments)
+    with one_line_each(debug):
+        try:
+            command = typer.main.get_command(app)
+            with command.make_context("gazecut", _debug_first(arguments)) as context:
+                command.invoke(context)
+        except BaseException as error:  # noqa: BLE001  this is the end of the line, of interruptions too
+            return report(error, debug)
+    return DONE
 
 
 def _debug_first(arguments: Sequence[str]) -> list[str]:

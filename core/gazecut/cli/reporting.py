@@ -5,65 +5,143 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 import typer
 
+from gazecut.cli.signals import Stopped, signals
 from gazecut.errors import GazecutError
 
 DEBUG_FLAG = "--debug"
 DEBUG_VARIABLE = "GAZECUT_DEBUG"
-INTERRUPTED = 130
+DONE = 0
 FAILED = 1
+WRONG_REQUEST = 2
+INTERRUPTED = 130
+
+_logger = logging.getLogger(__name__)
+
+
+def debug_wanted(arguments: Sequence[str]) -> bool:
+    """Whether the arguments, up to a "--", or the environment ask for tracebacks."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    return DEBUG_FLAG in arguments[:end] or os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def report(error: BaseException, debug: bool) -> int:
+    """Say what ended a command, once and in few words.
+
+    Args:
+        error: What it raised.
+        debug: Show the traceback as well.
+
+    Returns:
+        The exit status: 2 for a wrong request, 1 for a failed run, 128 and its number for a signal.
+    """
+    if isinstance(error, BrokenPipeError) and signals.stopped is None:
+        # Whoever read the output has enough of it, as in `gazecut plugins | head`; Python must not complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    if isinstance(error, typer.Exit):
+        return int(error.exit_code)
+    if _is_usage(error) and not str(error):
+        return WRONG_REQUEST  # no arguments at all: the help was shown in their stead
+    # Libraries turn an interruption into errors of their own, an import that was cut short above all.
+    message, status = _told(signals.stopped or error)
+    with suppress(OSError):  # the terminal may be what went away
+        if debug:
+            traceback.print_exception(error)
+        typer.secho("gazecut: ", fg=typer.colors.RED, err=True, nl=False)
+        typer.echo(message, err=True)
+    return status
+
+
+def _told(error: BaseException) -> tuple[str, int]:
+    """The message and the exit status of an error."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        status = error.status if isinstance(error, Stopped) else INTERRUPTED
+        return f"{error if isinstance(error, Stopped) else 'interrupted'}; nothing half-written was left", status
+    if isinstance(error, GazecutError):
+        return str(error), error.exit_status
+    if _is_usage(error):
+        return _usage(error), WRONG_REQUEST
+    if isinstance(error, MemoryError):
+        return f"out of memory. Lower sampler.frames or take a smaller clip; {DEBUG_FLAG} shows where it ended.", FAILED
+    if isinstance(error, OSError) and error.strerror:
+        where = f' at "{error.filename}"' if error.filename else ""
+        return f"the system refused{where}: {error.strerror}. {DEBUG_FLAG} shows what was being done.", FAILED
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    return f"this should not happen: {what}\nRun it again with {DEBUG_FLAG} and report what it shows.", FAILED
+
+
+def _is_usage(error: Any) -> bool:
+    """Whether the argument parser raised it; its base class moved between versions of typer."""
+    return hasattr(error, "exit_code") and hasattr(error, "format_message")
+
+
+def _usage(error: Any) -> str:
+    """What is wrong with the arguments, in the form of all other messages."""
+    message = " ".join(error.format_message().split())
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    if context is None:
+        return f"{message}\nAll commands: gazecut --help"
+    return f"{message}\n{context.get_usage()}\nMore about it: {context.command_path} --help"
+
+
+class _Outlet(logging.Handler):
+    """Log records on standard error, above a progress bar where there is one; one line each unless tracebacks are wanted."""
+
+    def __init__(self, debug: bool) -> None:
+        super().__init__()
+        self._debug = debug
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError):
+            typer.echo(self._line(record), err=True)
+
+    def _line(self, record: logging.LogRecord) -> str:
+        if self._debug:
+            return logging.Formatter("%(name)s: %(levelname)s: %(message)s").format(record)
+        return f"{record.levelname.lower()}: {' '.join(record.getMessage().split())}"
 
 
 @contextmanager
-def reported(debug: bool) -> Iterator[None]:
-    """Turn what a command raises into one message and an exit status.
+def one_line_each(debug: bool) -> Iterator[None]:
+    """Log records, warnings and what goes wrong in threads and destructors as lines on standard error, while a command runs.
 
     Args:
-        debug: Show the traceback as well.
-
-    Raises:
-        typer.Exit: With 2 for a wrong request, 1 for a failed run, 130 for an interruption.
+        debug: Show everything, and tracebacks.
     """
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, format="%(name)s: %(message)s")
+    root, outlet = logging.getLogger(), _Outlet(debug)
+    before = root.level, warnings.showwarning, threading.excepthook, sys.unraisablehook
+    root.addHandler(outlet)
+    root.setLevel(logging.DEBUG if debug else logging.WARNING)
+    warnings.showwarning, threading.excepthook, sys.unraisablehook = _warned, _thread_failed, _unraised
     try:
         yield
-    except GazecutError as error:
-        raise _ended(str(error), error.exit_status, debug) from error
-    except KeyboardInterrupt as error:
-        raise _ended("interrupted; nothing half-written was left", INTERRUPTED, debug) from error
-    except BrokenPipeError:
-        # Whoever read the output has enough of it, as in `gazecut plugins | head`; Python must not complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
-    except (OSError, MemoryError) as error:
-        raise _ended(f"{type(error).__name__}: {error}", FAILED, debug) from error
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:
-        if _is_usage(error):
-            raise
-        message = f"this should not happen: {type(error).__name__}: {error}\nRun it again with {DEBUG_FLAG} and report what it shows."
-        raise _ended(message, FAILED, debug) from error
+    finally:
+        root.removeHandler(outlet)
+        level, warnings.showwarning, threading.excepthook, sys.unraisablehook = before
+        root.setLevel(level)
 
 
-def debug_wanted() -> bool:
-    """Whether the environment asks for tracebacks."""
-    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+def _warned(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: TextIO | None = None, line: str | None = None
+) -> None:
+    _logger.warning("%s", message)
+    _logger.debug("%s at %s:%d", category.__name__, filename, lineno)
 
 
-def _ended(message: str, status: int, debug: bool) -> typer.Exit:
-    if debug:
-        traceback.print_exc()
-    typer.secho("gazecut: ", fg=typer.colors.RED, err=True, nl=False)
-    typer.echo(message, err=True)
-    return typer.Exit(status)
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    _logger.error("a thread ended with %s: %s", failure.exc_type.__name__, failure.exc_value, exc_info=failure.exc_value)
 
 
-def _is_usage(error: Exception) -> bool:
-    """Wrong arguments, which the argument parser words better itself; its base class moved between versions of typer."""
-    return hasattr(error, "exit_code") and hasattr(error, "format_message")
+def _unraised(failure: sys.UnraisableHookArgs) -> None:
+    if not isinstance(failure.exc_value, KeyboardInterrupt):  # will be raised again
+        _logger.warning("%s: %s, in %r", failure.exc_type.__name__, failure.exc_value, failure.object, exc_info=failure.exc_value)
