@@ -7,6 +7,8 @@ from pydantic import Field
 from gazecut.options import Options
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+HeadWeighting = Literal["vision-max", "max", "mean"]
+Kernel = Literal["auto", "chunked", "fused", "reference"]
 
 
 class VideoViewOptions(Options):
@@ -75,7 +77,7 @@ class Qwen25VLConfig(Qwen2VLConfig):
 class RolloutConfig(Options):
     """Options of `rollout`."""
 
-    head_weighting: Literal["vision-max", "max", "mean"] = "vision-max"
+    head_weighting: HeadWeighting = "vision-max"
     """How much a head counts: by its mean over rows of the largest attention on a visual token, on any token, or all alike."""
 
     first_layer: Annotated[int, Field(ge=0)] = 0
@@ -87,8 +89,9 @@ class RolloutConfig(Options):
     row: Literal["last-prompt", "first-answer"] = "last-prompt"
     """Whose attention is followed: the last token of the prompt, which predicts the first answer token, or that answer token."""
 
-    kernel: Literal["auto", "chunked"] = "auto"
-    """How attention is worked out again: in chunks of query rows."""
+    kernel: Kernel = "auto"
+    """How attention is worked out again: in chunks of query rows on any device, by one fused kernel on a CUDA device, or as whole
+    matrices for comparison; auto is fused for half precision on a CUDA device, else chunked. Never changes the result."""
 
     chunk: Annotated[int, Field(ge=1)] | None = None
     """Query rows at a time; none chooses by the number of tokens, heads and the device. Never changes the result."""

@@ -1,0 +1,174 @@
+"""Rollout through a layer in chunks of query rows: any device, memory linear in the number of tokens, and its gradient.
+
+`row @ A[h]` is linear in A[h], so the head weights and the products come out of one pass: attention of a few rows is worked
+out, its peaks noted, its products added, and it is dropped. Neighbouring query heads share a key head, which is never repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from gazecut_mllm.rollout.columns import Columns
+from gazecut_mllm.rollout.reach import Reach
+
+SCORES_BYTES = {"cpu": 16 << 20}  # of one chunk's scores; more falls out of the processor's cache
+GPU_SCORES_BYTES = 512 << 20
+MOST_ROWS = {"cpu": 64}  # beyond that a chunk only costs memory
+GPU_MOST_ROWS = 256
+FEWEST_ROWS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a kernel knows of a layer besides rows, queries and keys.
+
+    Attributes:
+        scale: Factor on query-key products.
+        reach: Who sees whom, on the device of the layer.
+        columns: Columns that weigh the heads, there too; None where all heads weigh the same.
+        chunk: Query rows at a time; None chooses. Of use to the chunked kernel alone.
+    """
+
+    scale: float
+    reach: Reach
+    columns: Columns | None
+    chunk: int | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """Query rows from `start` to `stop`, and the keys that they may see: one stretch, or the trunk and a branch."""
+
+    start: int
+    stop: int
+    keys: tuple[slice, ...]
+
+    @property
+    def rows(self) -> slice:
+        """The query rows."""
+        return slice(self.start, self.stop)
+
+    def of(self, tensor: torch.Tensor, axis: int = -1) -> torch.Tensor:
+        """What belongs to the keys: a view where they are one stretch."""
+        parts = [tensor.narrow(axis, keys.start, keys.stop - keys.start) for keys in self.keys]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+
+    def add(self, total: torch.Tensor, part: torch.Tensor, axis: int = -1) -> None:
+        """Add to a total over all tokens the part of the keys."""
+        at = 0
+        for keys in self.keys:
+            width = keys.stop - keys.start
+            total.narrow(axis, keys.start, width).add_(part.narrow(axis, at, width))
+            at += width
+
+
+def attend(rows: torch.Tensor, query: torch.Tensor, key: torch.Tensor, job: Job) -> tuple[torch.Tensor, torch.Tensor]:
+    """Products of rows with the attention of every head, and what the heads see of the weighing columns.
+
+    Args:
+        rows: (R, N), float32, or float64 for float64 layers.
+        query: (H, N, d), any floating type.
+        key: (G, N, d) of the same type.
+        job: Scale, reach, columns and chunk.
+
+    Returns:
+        Products (H, R, N), and peaks (H, N): each row's largest attention on the columns, 0 where all heads weigh the same.
+    """
+    products = rows.new_zeros(len(query), *rows.shape)
+    peaks = rows.new_zeros(query.shape[:2])
+    key = key.to(rows.dtype)
+    for step in _steps(job, query):
+        attention = _attention(_scaled(query, step, job, rows.dtype), step.of(key, 1), step, job.reach)
+        step.add(products, rows[:, step.rows] @ attention)
+        if job.columns is not None:
+            peaks[:, step.rows] = job.columns.largest(attention)
+    return products, peaks
+
+
+def gradients(
+    inputs: tuple[torch.Tensor, torch.Tensor, torch.Tensor], job: Job, of_products: torch.Tensor, of_peaks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Gradients with respect to rows, query and key, of a scalar whose gradients with respect to products and peaks are given.
+
+    Attention is worked out again, chunk by chunk: nothing of it is kept from the way forward.
+
+    Args:
+        inputs: Rows, query and key as `attend` took them.
+        job: As `attend` took it.
+        of_products: (H, R, N).
+        of_peaks: (H, N).
+    """
+    rows, query, key = inputs
+    exact = key.to(rows.dtype)
+    of_rows = torch.zeros_like(rows)
+    of_query = torch.zeros_like(query, dtype=rows.dtype)
+    of_key = torch.zeros_like(exact)
+    for step in _steps(job, query):
+        scaled, seen = _scaled(query, step, job, rows.dtype), step.of(exact, 1)
+        attention = _attention(scaled, seen, step, job.reach)
+        products = step.of(of_products)  # (H, R, k)
+        of_rows[:, step.rows] = (products @ attention.mT).sum(0)
+        of_attention = rows[:, step.rows].T @ products  # (H, n, k)
+        if job.columns is not None:
+            _add_to_peaks(of_attention, attention, of_peaks[:, step.rows], job.columns)
+        of_scores = attention.mul_(of_attention - (attention * of_attention).sum(-1, keepdim=True))
+        of_scores = of_scores.view(len(key), -1, seen.shape[1])  # (G, H / G * n, k)
+        of_query[:, step.rows] = (of_scores @ seen).view(len(query), -1, query.shape[-1]) * job.scale
+        step.add(of_key, of_scores.mT @ scaled.view(len(key), -1, query.shape[-1]), 1)
+    return of_rows, of_query.to(query.dtype), of_key.to(key.dtype)
+
+
+def rows_at_once(heads: int, tokens: int, device: str) -> int:
+    """Rows of a chunk: as many as a budget of memory holds scores for, no more than speed things up, and less than half a matrix."""
+    budget, most = SCORES_BYTES.get(device, GPU_SCORES_BYTES), MOST_ROWS.get(device, GPU_MOST_ROWS)
+    return max(FEWEST_ROWS, min(most, budget // (heads * tokens * 4), tokens // (2 * heads)))
+
+
+def _steps(job: Job, query: torch.Tensor) -> Iterator[Step]:
+    reach, size = job.reach, job.chunk or rows_at_once(len(query), query.shape[1], query.device.type)
+    for span in (range(reach.trunk), *reach.branches):
+        for start in range(span.start, span.stop, size):
+            stop = min(start + size, span.stop)
+            if reach.mask is not None:
+                yield Step(start, stop, (slice(0, len(reach)),))
+            elif span.start <= reach.trunk:  # the trunk, or the branch next to it
+                yield Step(start, stop, (slice(0, stop),))
+            else:
+                yield Step(start, stop, (slice(0, reach.trunk), slice(span.start, stop)))
+
+
+def _scaled(query: torch.Tensor, step: Step, job: Job, dtype: torch.dtype) -> torch.Tensor:
+    """Query rows (H, n, d) of a step; scaled here, where it is cheapest."""
+    return (query[:, step.rows].to(dtype) * job.scale).contiguous()
+
+
+def _attention(query: torch.Tensor, key: torch.Tensor, step: Step, reach: Reach) -> torch.Tensor:
+    """Attention (H, n, k) of scaled query rows (H, n, d) on the keys (G, k, d) of a step."""
+    heads, rows, width = query.shape
+    scores = (query.view(len(key), -1, width) @ key.mT).view(heads, rows, -1)
+    later = torch.ones(rows, rows, dtype=torch.bool, device=query.device).triu(1)
+    if reach.is_causal:
+        scores[:, :, -rows:].masked_fill_(later, -torch.inf)
+        return scores.softmax(-1)
+    if reach.mask is not None:
+        hidden = ~reach.mask[step.rows]
+    else:
+        assert reach.tokens is not None
+        hidden = ~step.of(reach.tokens).expand(rows, -1)
+        hidden = torch.cat([hidden[:, :-rows], hidden[:, -rows:] | later], 1)
+    # A row that sees nothing comes out of the softmax as NaN; it is to be 0.
+    return scores.masked_fill_(hidden, -torch.inf).softmax(-1).masked_fill_(hidden, 0)
+
+
+def _add_to_peaks(of_attention: torch.Tensor, attention: torch.Tensor, of_peaks: torch.Tensor, columns: Columns) -> None:
+    """Add to gradients (H, n, k) what comes from peaks (H, n), in equal parts where several columns share the peak."""
+    part = columns.among(attention)
+    if part.shape[-1]:
+        top = part == columns.largest(attention)[..., None]
+        if not columns.is_range:
+            top &= columns.chosen[columns.first : columns.first + part.shape[-1]]
+        # Without a chosen column there is no peak, and no gradient to pass on.
+        columns.among(of_attention).add_(top * (of_peaks / top.sum(-1).clamp_min(1))[..., None])
