@@ -161,13 +161,13 @@ about: [a]
         '6:24 mllm.views.video.token mllm "small.v1" has no such option in views.video; did you mean "tokens"?',
         '6:46 mllm.size.1 found "x"; should be a valid integer',
         "6:59 mllm.seconds found \"soon\"; should be a valid number or 'auto'",
-        "6:74 mllm.weights found 3; should be a valid string",
+        "6:74 mllm.weights found 3; should be text",
         '7:10 prompts no prompt set is called "decaff"; there are: decaf, steerseg; did you mean "decaf"?',
         "9:24 fusion.blur.sigma found -1; should be greater than 0",
         '10:11 fusion.mein.use no fusion is called "mein"; installed: blur, blur.v2, mean; did you mean "mean"?',
-        '11:5 fusion.2 found 3; wanted the name of one, or a block with "use"',
-        "12:5 fusion.3.use says no name; installed: blur, blur.v2, mean",
-        "13:16 scorer.keep found \"worst\"; should be 'best' or an object",
+        '11:5 fusion.2 found 3; wanted the name of one, or a block with "use"; installed: blur, blur.v2, mean',
+        '12:5 fusion.3 has no "use", which names the fusion; installed: blur, blur.v2, mean',
+        "13:16 scorer.keep found \"worst\"; should be 'best' or a block of options",
         "14:29 tracklets.suppress_above found 2; should be less than or equal to 1",
         '15:8 about found ["a"]; wanted text',
     ]
@@ -187,7 +187,7 @@ def test_a_recipe_with_nothing_in_it_says_what_is_missing(load: Any) -> None:
         ("", '1:1  found nothing; wanted "version: 1" and one block per stage'),
         ("- a", '1:1  found ["a"]; wanted "version: 1" and one block per stage'),
         ("just text", '1:1  found "just text"; wanted "version: 1" and one block per stage'),
-        ("a: [", "1:5  not YAML: while parsing a flow node, expected the node content, but found '<stream end>'"),
+        ("a: [", "1:5  not YAML: the text ends inside brackets that are still open"),
     ],
 )
 def test_what_cannot_be_read_is_the_only_problem(load: Any, text: str, problem: str) -> None:
@@ -198,7 +198,10 @@ def test_what_cannot_be_read_is_the_only_problem(load: Any, text: str, problem: 
 
 @pytest.mark.parametrize(
     ("extends", "message"),
-    [("[a, b]", 'found ["a", "b"]; wanted one built-in recipe'), ("nowhere.yaml", "there is no recipe file nowhere.yaml; built in:")],
+    [
+        ("[a, b]", 'found ["a", "b"]; wanted one file, relative to this one, or one built-in recipe: decaf-'),
+        ("nowhere.yaml", "there is no recipe file nowhere.yaml; built in:"),
+    ],
 )
 def test_a_parent_that_is_not_there(load: Any, extends: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
@@ -213,7 +216,7 @@ def test_unknown_recipes_are_refused_with_a_suggestion(registry: Registry, folde
     with pytest.raises(RecipeError, match=r"there is no recipe file my/recipe\.yaml; built in: "):
         load_recipe("my/recipe.yaml", registry=registry)
     (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RecipeError, match=r"binary\.yaml cannot be read: .* Wanted a text file in UTF-8"):
+    with pytest.raises(RecipeError, match=r"1:1  byte 0xff is not text in UTF-8; save the file in that encoding"):
         load_recipe("binary.yaml", registry=registry)
 
 

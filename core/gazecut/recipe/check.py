@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,7 +13,8 @@ from gazecut.errors import PluginError
 from gazecut.prompts import builtin_prompt_sets
 from gazecut.recipe.messages import explain, found
 from gazecut.recipe.model import VERSION, Recipe, Stage, TrackletOptions
-from gazecut.recipe.problems import Problems
+from gazecut.recipe.origins import trace
+from gazecut.recipe.problems import Place, Problems, dotted, shown
 from gazecut.recipe.sources import as_block, component_name
 from gazecut.recipe.stages import KEYS, LISTS, SINGLE
 from gazecut.recipe.tree import Entry, Node, locate, plain
@@ -20,6 +22,9 @@ from gazecut.registry import Registry
 from gazecut.suggest import did_you_mean
 
 OWN = "gazecut"
+COMPLETE = "Complete recipes to extend: gazecut recipes"
+MOST_REASON = 300
+"""Characters of what a plugin raised."""
 
 
 def check(name: str, tree: Node, registry: Registry, problems: Problems) -> Recipe:
@@ -45,53 +50,59 @@ class _Check:
         self._entries: dict[str, Entry] = tree.value if isinstance(tree.value, dict) else {}
         self._registry = registry
         self._problems = problems
+        self._unread = {item.place for item in problems.items if item.place.line}
 
     def recipe(self, name: str) -> Recipe:
         self._check_keys()
         self._check_version()
-        about, prompts = self._text("about", ""), self._prompts()
+        about, prompts = self._text("about", "", "text"), self._prompts()
         stages: dict[str, Any] = {kind: self._stage(kind) for kind in SINGLE}
         stages |= {stage: self._list(stage, kind) for stage, kind in LISTS.items()}
         tracklets = self._tracklets()
         self._problems.raise_if_any()
-        return Recipe(name=name, about=about, prompts=prompts, tracklets=tracklets, **stages)
+        recipe = Recipe(name=name, about=about, prompts=prompts, tracklets=tracklets, **stages, origins={})
+        return replace(recipe, origins=trace(recipe.filled(), self._tree))
+
+    def _note(self, place: Place, path: str, message: str, hint: str = "") -> None:
+        """Note a problem, unless the value could not even be read, which was said already."""
+        if place not in self._unread:
+            self._problems.add(place, path, message, hint)
 
     def _missing(self, key: str, message: str) -> None:
         if not self._problems.incomplete:
-            self._problems.add(self._tree.place, key, message)
+            self._note(self._tree.place, key, message, COMPLETE)
 
     def _check_keys(self) -> None:
         for key, entry in self._entries.items():
             if key not in KEYS:
-                self._problems.add(entry.key_place, key, f"no such key; there are: {', '.join(KEYS)}{did_you_mean(key, KEYS)}")
+                self._note(entry.key_place, key, f"no such key; there are: {', '.join(KEYS)}{did_you_mean(shown(key), KEYS)}")
 
     def _check_version(self) -> None:
         entry = self._entries.get("version")
         if entry is None:
             self._missing("version", f"missing; this gazecut reads version {VERSION}")
         elif entry.node.value != VERSION or isinstance(entry.node.value, bool):
-            self._problems.add(entry.node.place, "version", f"found {found(plain(entry.node))}; this gazecut reads version {VERSION}")
+            self._note(entry.node.place, "version", f"found {found(plain(entry.node))}; this gazecut reads version {VERSION}")
 
-    def _text(self, key: str, default: str) -> str:
+    def _text(self, key: str, default: str, wanted: str) -> str:
         entry = self._entries.get(key)
         if entry is None:
             return default
         if not isinstance(entry.node.value, str):
-            self._problems.add(entry.node.place, key, f"found {found(plain(entry.node))}; wanted text")
+            self._note(entry.node.place, key, f"found {found(plain(entry.node))}; wanted {wanted}")
             return default
         return entry.node.value
 
     def _prompts(self) -> str:
         known = builtin_prompt_sets()
-        if "prompts" not in self._entries:
-            self._missing("prompts", f"missing; wanted the name of a prompt set: {', '.join(known)}")
+        entry, wanted = self._entries.get("prompts"), f"the name of a prompt set: {', '.join(known)}"
+        if entry is None:
+            self._missing("prompts", f"missing; wanted {wanted}")
             return ""
-        name = self._text("prompts", "")
-        if name and name not in known:
-            place = self._entries["prompts"].node.place
-            self._problems.add(
-                place, "prompts", f'no prompt set is called "{name}"; there are: {", ".join(known)}{did_you_mean(name, known)}'
-            )
+        name = self._text("prompts", "", wanted)
+        if isinstance(entry.node.value, str) and name not in known:
+            what = f'no prompt set is called "{shown(name)}"'
+            self._note(entry.node.place, "prompts", f"{what}; there are: {', '.join(known)}{did_you_mean(shown(name), known)}")
         return name
 
     def _tracklets(self) -> TrackletOptions:
@@ -104,41 +115,45 @@ class _Check:
     def _stage(self, kind: Kind) -> Stage | None:
         entry = self._entries.get(kind)
         if entry is None:
-            installed = ", ".join(self._registry.names(kind)) or "none"
-            self._missing(kind, f"missing; every recipe names its {kind}; installed: {installed}")
+            self._missing(kind, f"missing; every recipe names its {kind}; {self._installed(kind)}")
             return None
         return self._component(kind, as_block(entry.node), kind)
 
     def _list(self, stage: str, kind: Kind) -> tuple[Stage, ...]:
         entry = self._entries.get(stage)
         if entry is None:
-            return self._all_own(kind) if stage == "exporters" else ()
+            return self._all_own(stage, kind) if stage == "exporters" else ()
         if not isinstance(entry.node.value, list):
-            self._problems.add(entry.node.place, stage, f"found {found(plain(entry.node))}; wanted a list of blocks, [{{use: ...}}, ...]")
+            wanted = f"a list of them, [NAME, {{use: NAME, ...}}]; {self._installed(kind)}"
+            self._note(entry.node.place, stage, f"found {found(plain(entry.node))}; wanted {wanted}")
             return ()
         blocks = [as_block(item) for item in entry.node.value]
         stages = (self._component(kind, block, f"{stage}.{component_name(block) or index}") for index, block in enumerate(blocks))
         return tuple([each for each in stages if each is not None])
 
-    def _all_own(self, kind: Kind) -> tuple[Stage, ...]:
+    def _all_own(self, stage: str, kind: Kind) -> tuple[Stage, ...]:
         """Every component of a kind that ships with Gazecut, with its defaults."""
         own = [each.spec.name for each in self._registry.components if each.kind == kind and each.origin.distribution == OWN]
-        return tuple(Stage(kind, name, self._registry.config_class(kind, name)()) for name in own)
+        stages = (self._component(kind, as_block(Node(name, self._tree.place)), f"{stage}.{name}") for name in own)
+        return tuple([each for each in stages if each is not None])
 
     def _component(self, kind: Kind, block: Node, path: str) -> Stage | None:
         if not isinstance(block.value, dict):
-            self._problems.add(block.place, path, f'found {found(plain(block))}; wanted the name of one, or a block with "use"')
+            wanted = f'the name of one, or a block with "use"; {self._installed(kind)}'
+            self._note(block.place, path, f"found {found(plain(block))}; wanted {wanted}")
             return None
-        use = component_name(block)
-        if use is None:
-            installed = ", ".join(self._registry.names(kind)) or "none"
-            place, _ = locate(block, ("use",))
-            self._problems.add(place, f"{path}.use", f"says no name; installed: {installed}")
+        use, entry = component_name(block), block.value.get("use")
+        if entry is None:
+            if not self._problems.incomplete:
+                self._note(block.place, path, f'has no "use", which names the {kind}; {self._installed(kind)}')
+            return None
+        if not use:
+            self._note(entry.node.place, f"{path}.use", f"found {found(plain(entry.node))}; wanted a name; {self._installed(kind)}")
             return None
         try:
-            config = self._registry.config_class(kind, use)
+            config = self._registry.config_class(kind, use if use in self._registry.names(kind) else shown(use))
         except PluginError as error:
-            self._problems.add(block.value["use"].node.place, f"{path}.use", str(error), "Installed: gazecut plugins")
+            self._note(entry.node.place, f"{path}.use", str(error), self._next_step(kind, use))
             return None
         rest = Node({key: entry for key, entry in block.value.items() if key != "use"}, block.place)
         options = self._options(config, rest, path, f'{kind} "{use}"', f"Options: gazecut show {kind} {use}")
@@ -151,5 +166,15 @@ class _Check:
         except ValidationError as error:
             for message in explain(error.errors(include_url=False), model, block, what):
                 place, _ = locate(block, message.path, message.of_key)
-                self._problems.add(place, ".".join((path, *map(str, message.path))), message.text, hint)
-            return None
+                self._note(place, ".".join(filter(None, (path, dotted(message.path)))), message.text, hint)
+        except Exception as error:  # noqa: BLE001  whatever the validators of a plugin raise is a problem of one component
+            reason = shown(f"{type(error).__name__}: {error}", MOST_REASON)
+            self._note(block.place, path, f"the options of {what} cannot be checked, its plugin raised {reason}", hint)
+        return None
+
+    def _installed(self, kind: Kind) -> str:
+        return f"installed: {', '.join(self._registry.names(kind)) or 'none'}"
+
+    def _next_step(self, kind: Kind, name: str) -> str:
+        failed = [failure.origin.distribution for failure in self._registry.failures if failure.may_provide(kind, name)]
+        return f"Why: gazecut plugins --why {failed[0]}" if failed else "Installed: gazecut plugins"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 import yaml
@@ -11,8 +14,11 @@ from pydantic import BaseModel, Field
 
 from gazecut.components import Kind
 from gazecut.options import Options
+from gazecut.recipe.origins import annotated
+from gazecut.recipe.problems import Place
 from gazecut.recipe.stages import LISTS, SINGLE
-from gazecut.recipe.tree import FLOAT, FLOAT_TAG
+from gazecut.recipe.syntax import FLOAT, FLOAT_TAG
+from gazecut.recipe.tree import Path
 from gazecut.registry import Registry
 
 VERSION = 1
@@ -61,6 +67,7 @@ class Recipe:
         scorer: Judges tracklets.
         tracklets: Options of the tracklet loop.
         exporters: What is written, in this order.
+        origins: Where each value of `filled` was written, by its path, for example ("fusion", 0, "sigma"); a list of values is one.
     """
 
     name: str
@@ -75,6 +82,7 @@ class Recipe:
     scorer: Stage
     tracklets: TrackletOptions
     exporters: tuple[Stage, ...]
+    origins: Mapping[Path, Place] = field(compare=False, repr=False)
 
     @property
     def view(self) -> str:
@@ -111,16 +119,35 @@ class Recipe:
             for component in found
         ]
 
-    def to_yaml(self) -> str:
-        """`filled` as YAML text."""
-        return yaml.dump(self.filled(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+    def values(self) -> list[dict[str, Any]]:
+        """Every value with its path, for example "fusion.0.sigma", and its origin as text; plain data."""
+        filled: Any = self.filled()
+        return [
+            {"path": ".".join(map(str, path)), "value": reduce(getitem, path, filled), "origin": str(place)}
+            for path, place in self.origins.items()
+        ]
+
+    def to_yaml(self, origins: bool = False) -> str:
+        """`filled` as YAML text.
+
+        Args:
+            origins: Say at the end of each line, in a comment, where its value comes from.
+        """
+        text: str = yaml.dump(self.filled(), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=sys.maxsize)
+        return annotated(text, self.origins) if origins else text
 
 
 ORDER = ("sampler", "mllm", "prompts", "attribution", "fusion", "selector", "segmenter", "scorer", "tracklets", "exporters")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that any reader could take for a number, those of YAML 1.2 included."""
+    """Quotes text that any reader could take for a number, those of YAML 1.2 included; a text is one line."""
+
+    def represent_str(self, text: str) -> yaml.ScalarNode:
+        """Text, with its line breaks escaped."""
+        style = '"' if text.splitlines() not in ([], [text]) else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style)
 
 
+_Dumper.add_representer(str, _Dumper.represent_str)
 _Dumper.add_implicit_resolver(FLOAT_TAG, FLOAT, list("-+.0123456789"))

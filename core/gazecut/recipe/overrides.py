@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gazecut.recipe.problems import Place, Problems
+from gazecut.recipe.problems import Place, Problems, shown
 from gazecut.recipe.sources import as_block, component_name, merge, merge_block
 from gazecut.recipe.stages import KEYS, LISTS
 from gazecut.recipe.tree import Entry, Node, Scalar, parse, plant
@@ -20,7 +20,7 @@ def override(tree: Node, overrides: Mapping[str, object] | Sequence[str], proble
 
     Args:
         tree: The recipe, a mapping.
-        overrides: Values by path, or texts "path=value" whose value is YAML.
+        overrides: Values by path, or texts "path=value" (or one) whose value is YAML.
         problems: Where to put what is wrong with them.
     """
     for path, value in _assignments(overrides, problems):
@@ -30,28 +30,38 @@ def override(tree: Node, overrides: Mapping[str, object] | Sequence[str], proble
 
 def _assignments(overrides: Mapping[str, object] | Sequence[str], problems: Problems) -> list[tuple[str, Node]]:
     if isinstance(overrides, Mapping):
-        return [(path, plant(value, Place(PYTHON))) for path, value in overrides.items()]
+        pairs: list[tuple[str, object]] = [(str(path), value) for path, value in overrides.items()]
+        return [(path, node) for path, value in pairs if (node := _planted(path, value, problems)) is not None]
     found = []
-    for text in overrides:
+    for text in [overrides] if isinstance(overrides, str) else overrides:
         path, equals, value = text.partition("=")
-        if not equals or not path.strip():
+        if not equals or not all(path.strip().split(".")):
             problems.add(Place(COMMAND_LINE), text, 'wanted "stage.option=value", for example selector.threshold=0.7')
-            continue
-        node = _value(value, path, problems)
-        if node is not None:
+        elif (node := _parsed(path.strip(), value, problems)) is not None:
             found.append((path.strip(), node))
     return found
 
 
-def _value(text: str, path: str, problems: Problems) -> Node | None:
-    """The value as YAML, with the command line as its place."""
+def _planted(path: str, value: object, problems: Problems) -> Node | None:
+    local = Problems(PYTHON)
+    node = plant(value, Place(PYTHON), local)
+    return None if _passed_on(local, Place(PYTHON), path, problems) else node
+
+
+def _parsed(path: str, text: str, problems: Problems) -> Node | None:
+    """The value as YAML, with the command line as its place; None with a problem noted."""
     local = Problems(COMMAND_LINE)
     node = parse(text, COMMAND_LINE, local)
-    for item in local.items:
-        problems.add(Place(COMMAND_LINE), path, item.message)
-    if local.items:
+    if _passed_on(local, Place(COMMAND_LINE), path, problems):
         return None
     return _moved(node, Place(COMMAND_LINE)) if node is not None else Node(None, Place(COMMAND_LINE))
+
+
+def _passed_on(local: Problems, place: Place, path: str, problems: Problems) -> bool:
+    """Whether there were problems with one value; they are told under the path that it was given."""
+    for item in local.items:
+        problems.add(place, ".".join(filter(None, (path, item.path))), item.message)
+    return bool(local.items)
 
 
 def _moved(node: Node, place: Place) -> Node:
@@ -64,7 +74,9 @@ def _moved(node: Node, place: Place) -> Node:
 def _put(tree: Node, path: str, value: Node, problems: Problems) -> Node:
     stage, *rest = path.split(".")
     if stage not in SETTABLE:
-        problems.add(value.place, path, f'no stage is called "{stage}"; there are: {", ".join(SETTABLE)}{did_you_mean(stage, SETTABLE)}')
+        what = "cannot be set" if stage in KEYS else f'no stage is called "{shown(stage)}"'
+        guess = _guess(tree, path) or ("" if stage in KEYS else did_you_mean(shown(stage), SETTABLE))
+        problems.add(value.place, path, f"{what}; there are: {', '.join(SETTABLE)}{guess}")
         return tree
     if stage in LISTS and rest:
         return _put_in_list(tree, path, value, problems)
@@ -80,15 +92,28 @@ def _put_in_list(tree: Node, path: str, value: Node, problems: Problems) -> Node
     name = max((name for name in names if f"{rest}.".startswith(f"{name}.")), key=len, default=rest.split(".")[0])
     option = rest[len(name) + 1 :]
     if names.count(name) != 1:
-        what = f'has "{name}" {names.count(name)} times' if name in names else f'has no entry "{name}"'
-        problems.add(value.place, path, f"{stage} {what}; its entries: {', '.join(names) or 'none'}{did_you_mean(name, names)}")
+        listed = f"its entries: {', '.join(map(shown, names)) or 'none'}"
+        if name in names:
+            message = f'{stage} has "{shown(name)}" {names.count(name)} times; {listed}; wanted the list whole, "{stage}=[...]"'
+        else:
+            guess = did_you_mean(shown(name), names) if names else f'; wanted the list whole, "{stage}=[...]"'
+            message = f'{stage} has no entry "{shown(name)}"; {listed}{guess}'
+        problems.add(value.place, path, message)
         return tree
     if not option:
-        problems.add(value.place, path, f'found an entry without an option; wanted "{stage}.{name}.option=value", or the list whole')
+        problems.add(value.place, path, f'found an entry without an option; wanted "{stage}.{shown(name)}.option=value", or the list whole')
         return tree
     at = names.index(name)
     changed = [*items[:at], merge_block(as_block(items[at]), _nested(option.split("."), value)), *items[at + 1 :]]
     return merge(tree, Node({stage: Entry(value.place, Node(changed, value.place))}, tree.place))
+
+
+def _guess(tree: Node, path: str) -> str:
+    """The stage of an option that was given without one, where the recipe sets it in a single stage."""
+    option = path.split(".")[0]
+    blocks = tree.value.items() if isinstance(tree.value, dict) else []
+    stages = [stage for stage, entry in blocks if isinstance(entry.node.value, dict) and option in entry.node.value]
+    return f'; did you mean "{stages[0]}.{path}"?' if len(stages) == 1 else ""
 
 
 def _nested(keys: Sequence[str], value: Node) -> Node:

@@ -10,13 +10,39 @@ from gazecut.errors import RecipeError
 MOST_HINTS = 2
 """Commands at the end of a report; more than a line of them nobody reads."""
 
+MOST_LINES = 40
+"""Lines of problems in one report; the rest is counted."""
+
+MOST_LINES_EACH = 12
+"""Lines of one problem."""
+
+MOST_SHOWN = 60
+"""Characters of a name or value that somebody wrote."""
+
+
+def shown(text: str, most: int = MOST_SHOWN) -> str:
+    """Text as a message can hold it: no control characters, no line breaks, cut short.
+
+    Args:
+        text: What somebody wrote.
+        most: Characters that are left, at least 3.
+    """
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def dotted(path: Sequence[str | int]) -> str:
+    """A path as a recipe's reader writes it, for example "mllm.views.video"."""
+    return ".".join(shown(str(step)) for step in path)
+
 
 @dataclass(frozen=True)
 class Place:
     """Where something was written.
 
     Attributes:
-        source: A file, "--set" or "overrides".
+        source: A file, a built-in recipe, "--set", "overrides", or "default of ..." for what nobody wrote.
         line: From 1; 0 where the source has no lines.
         column: From 1; 0 where the source has no lines.
     """
@@ -31,6 +57,10 @@ class Place:
             return self.source if self.source != title else ""
         where = f"{self.line}:{self.column}"
         return where if self.source == title else f"{self.source}:{where}"
+
+    def __str__(self) -> str:
+        """The place on its own, for example "pocket.yaml:4:12" or "--set"."""
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
 
 @dataclass(frozen=True)
@@ -66,7 +96,7 @@ class Problems:
 
     def add(self, place: Place, path: str, message: str, hint: str = "") -> None:
         """Note one problem."""
-        self.items.append(Problem(place, path, message, hint))
+        self.items.append(Problem(place, shown(path, 2 * MOST_SHOWN), message, hint))
 
     def raise_if_any(self) -> None:
         """Stop here if anything was noted.
@@ -80,15 +110,30 @@ class Problems:
 
 def _report(title: str, items: Sequence[Problem]) -> str:
     ordered = _by_place(title, items)
-    rows = [(item.place.seen_from(title), item.path, item.message) for item in ordered]
+    blocks = _blocks([(item.place.seen_from(title), item.path, item.message) for item in ordered[:MOST_LINES]])
+    kept, lines = 0, 0
+    while kept < len(blocks) and (not kept or lines + len(blocks[kept]) <= MOST_LINES):
+        lines += len(blocks[kept])
+        kept += 1
+    table = [line for block in blocks[:kept] for line in block]
+    if kept < len(ordered):
+        table.append(f"  ... and {len(ordered) - kept} more")
+    hints = list(dict.fromkeys(item.hint for item in ordered[:kept] if item.hint))[:MOST_HINTS]
+    count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
+    return "\n".join([f"{title} has {count}", "", *table, "", "  ".join(["Nothing was run.", *hints])])
+
+
+def _blocks(rows: Sequence[tuple[str, str, str]]) -> list[list[str]]:
+    """The lines of each row; places, paths and messages stand below each other."""
     widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    lines = [f"{title} has {'1 problem' if len(rows) == 1 else f'{len(rows)} problems'}", ""]
+    blocks = []
     for where, path, message in rows:
-        first, *rest = message.splitlines()
-        margin = "  ".join(cell.ljust(width) for cell, width in zip((where, path), widths, strict=True) if width)
-        lines += [f"  {margin}  {first}", *(" " * (len(margin) + 4) + line for line in rest)]
-    hints = list(dict.fromkeys(item.hint for item in ordered if item.hint))[:MOST_HINTS]
-    return "\n".join([*lines, "", "  ".join(["Nothing was run.", *hints])])
+        first, *rest = message.split("\n")
+        margin = "".join("  " + cell.ljust(width) for cell, width in zip((where, path), widths, strict=True) if width)
+        if len(rest) >= MOST_LINES_EACH:
+            rest = [*rest[: MOST_LINES_EACH - 2], f"... and {len(rest) - MOST_LINES_EACH + 2} more"]
+        blocks.append([f"{margin}  {first}", *(" " * (len(margin) + 2) + line for line in rest)])
+    return blocks
 
 
 def _by_place(title: str, items: Sequence[Problem]) -> list[Problem]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from gazecut.errors import RecipeError
 from gazecut.recipe.messages import found
-from gazecut.recipe.problems import Place, Problems
+from gazecut.recipe.problems import Place, Problems, shown
 from gazecut.recipe.stages import SINGLE
+from gazecut.recipe.syntax import MOST_CHARACTERS
 from gazecut.recipe.tree import Entry, Node, parse, plain, plant
 from gazecut.suggest import did_you_mean
 
 SUFFIXES = (".yaml", ".yml")
+MOST_ABOVE = 16
+"""Longest line of recipes that extend each other."""
+
+MOST_TITLE = 300
+"""Characters of a path in a message."""
+
+MORE = "More about each: gazecut recipes"
+RECIPES = "Recipes: gazecut recipes"
 _FOLDER = "recipes"
 
 
@@ -68,14 +77,30 @@ def find_source(name: str | Path, folder: Path | None = None) -> Source:
         text = resources.files("gazecut").joinpath(_FOLDER, f"{name}.yaml").read_text(encoding="utf-8")
         return Source(str(name), str(name), text)
     path = (folder or Path()) / name
-    if not path.is_file():
-        looks_like_file = path.suffix in SUFFIXES or len(Path(name).parts) > 1
-        what = f"there is no recipe file {path}" if looks_like_file else f'no recipe is called "{name}", and no file either'
-        raise RecipeError(f"{what}; built in: {', '.join(builtin)}{did_you_mean(str(name), builtin)}\nMore about each: gazecut recipes")
+    if not str(name):
+        raise RecipeError(f"{_not_there(name, path, builtin)}\n{MORE}")
     try:
-        return Source(path.stem, str(path), path.read_text(encoding="utf-8"), path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"the recipe file {path} cannot be read: {error}. Wanted a text file in UTF-8.") from error
+        # A byte that is not UTF-8 is kept: the parser says where it stands.
+        with path.open(encoding="utf-8", errors="surrogateescape") as file:
+            return Source(path.stem, _title(path), file.read(MOST_CHARACTERS + 1), path)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError for a name with a null byte
+        raise RecipeError(f"{_not_there(name, path, builtin)}\n{MORE}") from error
+    except IsADirectoryError as error:
+        raise RecipeError(
+            f"{_title(path)} is a folder; wanted a recipe file, or one that is built in: {', '.join(builtin)}\n{MORE}"
+        ) from error
+    except OSError as error:
+        raise RecipeError(f"the recipe file {_title(path)} cannot be read: {error.strerror}") from error
+
+
+def _not_there(name: str | Path, path: Path, builtin: Sequence[str]) -> str:
+    looks_like_file = path.suffix in SUFFIXES or len(Path(name).parts) > 1
+    what = f"there is no recipe file {_title(path)}" if looks_like_file else f'no recipe is called "{shown(str(name))}", and no file either'
+    return f"{what}; built in: {', '.join(builtin)}{did_you_mean(shown(str(name)), builtin)}"
+
+
+def _title(path: Path) -> str:
+    return shown(str(path), MOST_TITLE)
 
 
 def read(source: Source, problems: Problems) -> Node:
@@ -85,7 +110,7 @@ def read(source: Source, problems: Problems) -> Node:
 
 def read_mapping(recipe: Mapping[str, object], title: str, problems: Problems) -> Node:
     """The same for a recipe given as data; files that it extends are relative to the working directory."""
-    return _extended(plant(dict(recipe), Place(title)), Source(title, title, ""), (), problems)
+    return _extended(plant(recipe, Place(title), problems), Source(title, title, ""), (), problems)
 
 
 def merge(parent: Node, child: Node) -> Node:
@@ -148,16 +173,20 @@ def _parent(name: Node, line: tuple[Source, ...], problems: Problems) -> Source 
     """What the last of a line of recipes extends, or None with a problem noted."""
     path = line[-1].path
     if not isinstance(name.value, str):
-        message = f"found {found(plain(name))}; wanted one built-in recipe, or one file relative to this one"
-        problems.add(name.place, "extends", message)
+        known = ", ".join(builtin_recipes())
+        message = f"found {found(plain(name))}; wanted one file, relative to this one, or one built-in recipe: {known}"
+        problems.add(name.place, "extends", message, RECIPES)
         return None
     try:
         parent = find_source(name.value, path.parent if path else None)
     except RecipeError as error:
-        problems.add(name.place, "extends", str(error).splitlines()[0])
+        problems.add(name.place, "extends", str(error).split("\n")[0], RECIPES)
         return None
     if parent.identity in [each.identity for each in line]:
         problems.add(name.place, "extends", f"goes round in a circle: {' -> '.join(each.title for each in (*line, parent))}")
+        return None
+    if len(line) > MOST_ABOVE:
+        problems.add(name.place, "extends", f"more than {MOST_ABOVE} recipes in a row; wanted fewer")
         return None
     return parent
 

@@ -1,33 +1,22 @@
-"""Plain YAML as a tree that remembers where everything was written.
-
-Stricter than PyYAML and nearer to what a reader expects: a key stands once, `on` and `yes` are text, `1e-3` is a number.
-"""
+"""Plain YAML as a tree that remembers where everything was written; a key stands once."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import TypeAlias
 
 import yaml
 
-from gazecut.recipe.problems import Place, Problems
+from gazecut.recipe.problems import Place, Problems, dotted
+from gazecut.recipe.syntax import BOOL_TAG, FLOAT_TAG, INSTEAD, INT_TAG, MOST_DEPTH, NULL_TAG, NotYamlError, compose
 
 Scalar: TypeAlias = str | int | float | bool | None
 Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
 Path: TypeAlias = tuple[str | int, ...]
 
-FLOAT_TAG = "tag:yaml.org,2002:float"
-FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?$")
-_NULL_TAG, _BOOL_TAG, _INT_TAG = (f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int"))
-_PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float", "str", "seq", "map"))
-_SCALARS = (
-    (_NULL_TAG, re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]),
-    (_BOOL_TAG, re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")),
-    (_INT_TAG, re.compile(r"[-+]?[0-9]+$"), list("-+0123456789")),
-    (FLOAT_TAG, FLOAT, list("-+.0123456789")),
-)
+MOST_INTEGER = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -56,25 +45,6 @@ class Entry:
     node: Node
 
 
-class _Loader(yaml.SafeLoader):
-    """Resolves scalars as YAML 1.2 does."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML wants a class attribute
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            mark = self.get_event().start_mark  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it bare
-            raise yaml.MarkedYAMLError(
-                problem='aliases are not allowed; write the value out, or build on a recipe with "extends"',
-                problem_mark=mark,
-            )
-        return super().compose_node(parent, index)
-
-
-for _tag, _pattern, _first in _SCALARS:
-    _Loader.add_implicit_resolver(_tag, _pattern, _first)
-
-
 def parse(text: str, source: str, problems: Problems) -> Node | None:
     """Read YAML.
 
@@ -86,34 +56,37 @@ def parse(text: str, source: str, problems: Problems) -> Node | None:
     Returns:
         The tree; None for an empty text or one that is not YAML.
     """
-    loader = None
     try:
-        loader = _Loader(text)
-        root = loader.get_single_node()
-        return None if root is None else _convert(root, source, problems)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = Place(source, mark.line + 1, mark.column + 1) if mark else Place(source)
-        problems.add(place, "", f"not YAML: {', '.join(filter(None, (error.context, error.problem)))}")
-    except yaml.reader.ReaderError as error:
-        problems.add(Place(source), "", f"not YAML: {error.reason}, at character {error.position}")
-    except RecursionError:
-        problems.add(Place(source), "", "nested too deeply")
-    finally:
-        if loader is not None:
-            loader.dispose()
-    return None
+        root = compose(text)
+    except NotYamlError as error:
+        problems.add(Place(source, error.line, error.column), "", str(error))
+        return None
+    return None if root is None else _convert(root, source, problems, ())
 
 
-def plant(value: object, place: Place) -> Node:
-    """A tree of plain Python data, all of it at one place; tuples count as lists, keys become text."""
+def plant(value: object, place: Place, problems: Problems, path: Path = ()) -> Node:
+    """A tree of plain Python data, all of it at one place.
+
+    Tuples count as lists, numbers of NumPy as numbers; keys, and whatever else there is, become text.
+
+    Args:
+        value: The data.
+        place: What to call where it stands.
+        problems: Where to put what no recipe can hold.
+        path: Where in the recipe it belongs.
+    """
+    if len(path) > MOST_DEPTH:
+        problems.add(place, dotted(path[:3]), f"nested deeper than {MOST_DEPTH} levels")
+        return Node(None, place)
     if isinstance(value, Mapping):
-        return Node({str(key): Entry(place, plant(item, place)) for key, item in value.items()}, place)
+        return Node({str(key): Entry(place, plant(item, place, problems, (*path, str(key)))) for key, item in value.items()}, place)
     if isinstance(value, (list, tuple)):
-        return Node([plant(item, place) for item in value], place)
-    if value is None or isinstance(value, (str, int, float, bool)):
+        return Node([plant(item, place, problems, (*path, index)) for index, item in enumerate(value)], place)
+    if value is None or isinstance(value, bool):
         return Node(value, place)
-    return Node(str(value), place)
+    if isinstance(value, Integral):
+        return Node(_integer(int(value), place, problems, path), place)
+    return Node(float(value) if isinstance(value, Real) else _text(str(value), place, problems, path), place)
 
 
 def plain(node: Node) -> Plain:
@@ -148,44 +121,65 @@ def locate(node: Node, path: Sequence[str | int], key: bool = False) -> tuple[Pl
     return place, tuple(found)
 
 
-def _convert(node: yaml.Node, source: str, problems: Problems) -> Node:
+def _convert(node: yaml.Node, source: str, problems: Problems, path: Path) -> Node:
     place = _place(node, source)
-    if node.tag not in _PLAIN_TAGS:
-        problems.add(place, "", f'tag "{node.tag}" is not allowed; recipes are plain YAML without tags')
     if isinstance(node, yaml.SequenceNode):
-        return Node([_convert(item, source, problems) for item in node.value], place)
+        return Node([_convert(item, source, problems, (*path, index)) for index, item in enumerate(node.value)], place)
     if isinstance(node, yaml.MappingNode):
-        return Node(_entries(node, source, problems), place)
-    return Node(_scalar(node, place, problems), place)
+        return Node(_entries(node, source, problems, path), place)
+    return Node(_scalar(node, place, problems, path), place)
 
 
-def _entries(node: yaml.MappingNode, source: str, problems: Problems) -> dict[str, Entry]:
+def _entries(node: yaml.MappingNode, source: str, problems: Problems, path: Path) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for key_node, value_node in node.value:
         place = _place(key_node, source)
         if not isinstance(key_node, yaml.ScalarNode):
-            problems.add(place, "", "a key is a list or a mapping; wanted text")
+            problems.add(place, dotted(path), "a key is a list or a mapping; wanted text")
             continue
-        key = key_node.value
+        key = _text(key_node.value, place, problems, path)
         if key in entries:
-            problems.add(place, key, f'"{key}" stands here a second time; the first is on line {entries[key].key_place.line}')
-            continue
-        entries[key] = Entry(place, _convert(value_node, source, problems))
+            message = f"stands here a second time; the first is at {entries[key].key_place.seen_from(source)}"
+            problems.add(place, dotted((*path, key)), message)
+        elif key == "<<" and not key_node.style:
+            problems.add(place, dotted((*path, key)), f"merge keys are not allowed; {INSTEAD}")
+        else:
+            entries[key] = Entry(place, _convert(value_node, source, problems, (*path, key)))
     return entries
 
 
-def _scalar(node: yaml.Node, place: Place, problems: Problems) -> Scalar:
+def _scalar(node: yaml.Node, place: Place, problems: Problems, path: Path) -> Scalar:
     text = str(node.value)
-    if node.tag == _NULL_TAG:
+    if node.tag == NULL_TAG:
         return None
-    if node.tag == _BOOL_TAG:
+    if node.tag == BOOL_TAG:
         return text.lower() == "true"
-    if node.tag in (_INT_TAG, FLOAT_TAG):
-        try:
-            return int(text) if node.tag == _INT_TAG else float(text)
-        except ValueError:
-            problems.add(place, "", f'"{text[:40]}" is not a number')
-    return text
+    if node.tag == INT_TAG:
+        # Twenty digits tell that a number is too large; Python refuses to read thousands.
+        return _integer(int(text[:20]), place, problems, path)
+    if node.tag == FLOAT_TAG:
+        number = float(text)
+        if abs(number) == float("inf"):
+            problems.add(place, dotted(path), "too large for a number")
+            return 0.0
+        return number
+    return _text(text, place, problems, path)
+
+
+def _integer(value: int, place: Place, problems: Problems, path: Path) -> int:
+    if abs(value) <= MOST_INTEGER:
+        return value
+    problems.add(place, dotted(path), f"too large for an integer; the largest is {MOST_INTEGER}")
+    return 0
+
+
+def _text(text: str, place: Place, problems: Problems, path: Path) -> str:
+    """Text without halves of characters: JSON escapes an emoji as two, YAML reads each for itself."""
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        problems.add(place, dotted(path), "half a character: an escape from \\ud800 to \\udfff stands alone")
+        return ""
 
 
 def _place(node: yaml.Node, source: str) -> Place:
