@@ -1,43 +1,71 @@
-"""The components that are installed: look one up, build one, list them all."""
+"""The components that are installed: look one up, build one; and the plugins that did not load."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.util import find_spec
-from types import MappingProxyType
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from gazecut.components import API, KINDS, ON_DEVICE, ComponentSpec, Kind
+from gazecut.components import ON_DEVICE, ComponentSpec, Kind
 from gazecut.errors import PluginError
+from gazecut.modules import find_module
 from gazecut.suggest import did_you_mean
+from gazecut.wording import as_line, one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from gazecut.protocols import Runtime
 
-UNKNOWN = "?"
-_NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
-_PATH = re.compile(r"[\w.]+:\w+")
+HOST = "gazecut"
+NO_VERSION = "-"
+_MODULE = "module "
+_MOST_NAMED = 8  # plugins in one message
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The distribution that a plugin came in.
+    """Where a plugin came from.
 
     Attributes:
-        distribution: Its name, for example "gazecut".
-        version: Its version, for example "0.1.0".
+        distribution: The distribution, for example "gazecut"; of what is not installed, "my_scorer.py" or "module my_package.plugin".
+        version: Its version, for example "0.1.0"; "-" for none.
+        entry_point: Name of its entry point; empty for a plugin that is not installed.
+        given: Whether the call or the command named it, so that nobody can go on without it.
     """
 
     distribution: str
-    version: str
+    version: str = NO_VERSION
+    entry_point: str = ""
+    given: bool = False
+
+    @classmethod
+    def of_module(cls, name: str, given: bool = False) -> Origin:
+        """The origin of a module that no distribution declares."""
+        return cls(f"{_MODULE}{name}", given=given)
 
     def __str__(self) -> str:
-        return f"{self.distribution} {self.version}"
+        return self.distribution if self.version == NO_VERSION else f"{self.distribution} {self.version}"
+
+    @property
+    def own(self) -> bool:
+        """Whether it is part of Gazecut."""
+        return normalised(self.distribution) == HOST
+
+    @property
+    def plugin(self) -> str:
+        """The one name of the plugin: "distribution:entry point", or its file or module."""
+        return f"{self.distribution}:{self.entry_point}" if self.entry_point else self.distribution
+
+    def is_called(self, name: str) -> bool:
+        """Whether a person may mean this plugin: by distribution, "distribution:entry point", module or path of the file."""
+        if not self.entry_point and name.endswith(".py"):
+            return PurePath(name).name == self.distribution
+        distribution, _, entry_point = name.partition(":")
+        return normalised(distribution) == normalised(self.distribution.removeprefix(_MODULE)) and entry_point in ("", self.entry_point)
 
 
 @dataclass(frozen=True)
@@ -47,7 +75,7 @@ class Component:
     Attributes:
         kind: Its kind.
         spec: What its plugin declared.
-        origin: The distribution of that plugin.
+        origin: Where that plugin came from.
     """
 
     kind: Kind
@@ -60,15 +88,13 @@ class Failure:
     """A plugin that did not load; nothing of it was kept.
 
     Attributes:
-        origin: Its distribution.
-        entry_point: Name of its entry point.
+        origin: Where it came from.
         error: What it raised, with the traceback.
         kind: Kind of the component that it failed on, where that is known.
         spec: That component.
     """
 
     origin: Origin
-    entry_point: str
     error: BaseException
     kind: Kind | None = None
     spec: ComponentSpec | None = None
@@ -76,8 +102,7 @@ class Failure:
     @property
     def reason(self) -> str:
         """One line: what went wrong."""
-        text = str(self.error) if isinstance(self.error, PluginError) else f"{type(self.error).__name__}: {self.error}"
-        return " ".join(text.split())
+        return as_line(str(self.error)) if isinstance(self.error, PluginError) else one_line(self.error)
 
     def may_provide(self, kind: Kind, name: str) -> bool:
         """Whether this plugin, had it loaded, might have brought a component."""
@@ -85,47 +110,74 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One line of the listing.
+class Loaded:
+    """A plugin that loaded.
 
     Attributes:
-        kind: Kind, or "?" where a plugin failed before it said.
-        name: Component name, or "?".
-        api: Version of the kind's protocol that it speaks, or "?".
-        distribution: Where it came from.
-        version: Version of that.
-        state: "ready", "needs <extra>" or "not loaded: <why>".
-        summary: One line, empty for a plugin that failed before it said.
+        origin: Where it came from.
+        plugin: The module or object with its hooks.
     """
 
-    kind: str
-    name: str
-    api: str
-    distribution: str
-    version: str
-    state: str
-    summary: str
+    origin: Origin
+    plugin: object
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A plugin that was not loaded because somebody wanted it so.
+
+    Attributes:
+        origin: Where it came from.
+        reason: For example "disabled by GAZECUT_DISABLE".
+    """
+
+    origin: Origin
+    reason: str
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something about a plugin or a setting that works, but not as it should.
+
+    Attributes:
+        origin: The plugin, or the setting.
+        text: In words that go on behind its name.
+    """
+
+    origin: Origin
+    text: str
 
 
 class Registry:
-    """Declared components by kind and name, and the plugins that failed to load.
+    """Declared components by kind and name, and the plugins that did not load.
 
     Args:
         components: In loading order; every (kind, name) once.
-        failures: In loading order.
-        plugins: Whatever loaded, by the name "distribution:entry point"; their `on_...` hooks hear of runs.
+        failures: Plugins that could not be loaded, in loading order.
+        loaded: Plugins that could, in loading order.
+        skipped: Plugins that were not to be loaded.
+        remarks: What is not as it should be, though it works.
     """
 
     def __init__(
         self,
         components: tuple[Component, ...] = (),
         failures: tuple[Failure, ...] = (),
-        plugins: Mapping[str, object] = MappingProxyType({}),
+        loaded: tuple[Loaded, ...] = (),
+        skipped: tuple[Skipped, ...] = (),
+        remarks: tuple[Remark, ...] = (),
     ) -> None:
         self.components = components
         self.failures = failures
-        self.plugins = plugins
+        self.loaded = loaded
+        self.skipped = skipped
+        self.remarks = remarks
         self._by_name = {(component.kind, component.spec.name): component for component in components}
+
+    @property
+    def plugins(self) -> Mapping[str, object]:
+        """Whatever loaded, by the one name of each plugin; their `on_...` hooks hear of runs."""
+        return {each.origin.plugin: each.plugin for each in self.loaded}
 
     def names(self, kind: Kind) -> tuple[str, ...]:
         """Names of one kind, sorted."""
@@ -135,7 +187,7 @@ class Registry:
         """A component with its origin.
 
         Raises:
-            PluginError: None of that kind has the name; says what is installed and which failed plugins may provide it.
+            PluginError: None of that kind has the name; says what is installed and which plugins that did not load may provide it.
         """
         try:
             return self._by_name[kind, name]
@@ -154,11 +206,15 @@ class Registry:
         """The pydantic model of a component's options; imports its module, never the component.
 
         Raises:
-            PluginError: None of that kind has the name, or its module cannot be imported.
+            PluginError: None of that kind has the name, or its config class cannot be imported or is no usable model.
         """
         component = self.component(kind, name)
-        model: type[BaseModel] = _load(component, component.spec.config)
-        return model
+        model = _load(component, component.spec.config)
+        try:
+            return _usable_model(model)
+        except Exception as error:
+            said = f'{kind} "{name}" of {component.origin} takes no options from {component.spec.config}'
+            raise PluginError(f"{said}: {_words(error)}. {_remedy(component)}") from error
 
     def build(self, kind: Kind, name: str, options: BaseModel, runtime: Runtime) -> Any:
         """A working component.
@@ -177,67 +233,81 @@ class Registry:
         if missing:
             raise PluginError(
                 f'{kind} "{name}" needs {component.spec.needs or "modules that are not installed"}: '
-                f"no module named {', '.join(missing)}. {_install(component.spec)}"
+                f"no module named {', '.join(missing)}. {_remedy(component)}"
             )
         target = _load(component, component.spec.target)
         return target(options, runtime) if kind in ON_DEVICE else target(options)
 
-    def rows(self) -> Iterator[Row]:
-        """The listing: every component by kind, then every plugin that failed."""
-        for component in sorted(self.components, key=lambda each: (KINDS.index(each.kind), each.spec.name)):
-            spec, origin = component.spec, component.origin
-            state = f"needs {spec.needs or ', '.join(spec.requires)}" if missing_modules(spec) else "ready"
-            yield Row(component.kind, spec.name, str(spec.api), origin.distribution, origin.version, state, spec.summary)
-        for failure in self.failures:
-            kind, name, api, summary = failure.kind or UNKNOWN, UNKNOWN, UNKNOWN, ""
-            if failure.spec:
-                name, api, summary = failure.spec.name, str(failure.spec.api), failure.spec.summary
-            yield Row(kind, name, api, failure.origin.distribution, failure.origin.version, f"not loaded: {failure.reason}", summary)
+    def check_given(self) -> None:
+        """Refuse to go on without a plugin that the call or the command named.
+
+        Raises:
+            PluginError: One of them did not load; says why.
+        """
+        unloaded: tuple[Failure | Skipped, ...] = (*self.failures, *self.skipped)
+        for lost in unloaded:
+            if lost.origin.given:
+                cause = lost.error if isinstance(lost, Failure) else None
+                raise PluginError(f"{lost.origin.distribution} was asked for, but not loaded: {lost.reason}") from cause
 
     def _unknown(self, kind: Kind, name: str) -> str:
         known = self.names(kind)
         lines = [f'no {kind} is called "{name}"; installed: {", ".join(known) or "none"}{did_you_mean(name, known)}']
-        failed = [f"{failure.origin}, {failure.reason}" for failure in self.failures if failure.may_provide(kind, name)]
-        if failed:
-            lines += [f"{_count(len(failed))} failed to load and may provide it:", *failed]
+        failed = (f"{failure.origin}, {failure.reason}" for failure in self.failures if failure.may_provide(kind, name))
+        lines += _suspects(failed, " failed to load and")
+        lines += _suspects((f"{each.origin}, {each.reason}" for each in self.skipped), ", switched off,")
         return "\n".join(lines)
 
 
-def check_spec(kind: Kind, spec: ComponentSpec) -> None:
-    """Refuse a declaration that no recipe could use.
-
-    Raises:
-        PluginError: Its name or its import paths are malformed, or it speaks a version of the protocol that this host does not.
-    """
-    if not _NAME.fullmatch(spec.name):
-        raise PluginError(f'{kind} name "{spec.name}" is not allowed; wanted lower-case letters and digits, joined by "-" or ".".')
-    for path in (spec.target, spec.config):
-        if not _PATH.fullmatch(path):
-            raise PluginError(f'{kind} "{spec.name}" points to "{path}"; wanted "package.module:Class".')
-    spoken = API[kind]
-    if spec.api not in (spoken, max(spoken - 1, 1)):
-        raise PluginError(f"speaks api {spec.api}, this gazecut speaks {spoken}")
+def normalised(name: str) -> str:
+    """The name of a distribution as package indices compare them."""
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def missing_modules(spec: ComponentSpec) -> list[str]:
     """Modules of a component's extra that are not installed; found without importing any."""
-    return [module for module in spec.requires if find_spec(module) is None]
+    return [module for module in spec.requires if find_module(module) is None]
 
 
 def _load(component: Component, path: str) -> Any:
     module, _, attribute = path.partition(":")
     try:
         return getattr(import_module(module), attribute)
-    except Exception as error:
-        spec, reason = component.spec, f"{type(error).__name__}: {error}"
-        raise PluginError(
-            f'{component.kind} "{spec.name}" of {component.origin} cannot be imported from {path}: {reason}. {_install(spec)}'
-        ) from error
+    except (Exception, SystemExit) as error:
+        said = f'{component.kind} "{component.spec.name}" of {component.origin} cannot be imported from {path}'
+        raise PluginError(f"{said}: {one_line(error)}. {_remedy(component)}") from error
 
 
-def _install(spec: ComponentSpec) -> str:
-    return f'Install it: pip install "{spec.needs}"' if spec.needs else "Install its distribution again, or ask whoever maintains it."
+def _usable_model(model: Any) -> type[BaseModel]:
+    from pydantic import BaseModel, PydanticUserError
+    from pydantic.errors import PydanticUndefinedAnnotation
+
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        what = f"the class {model.__name__}" if isinstance(model, type) else f"of type {type(model).__name__}"
+        raise PluginError(f"it is {what}; wanted a pydantic model, best a subclass of gazecut.options.Options")
+    try:
+        model.model_rebuild()  # does nothing for a model that is complete
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        raise PluginError(f"it is not complete: {error.message}") from error
+    return model
 
 
-def _count(plugins: int) -> str:
-    return "one plugin" if plugins == 1 else f"{plugins} plugins"
+def _words(error: Exception) -> str:
+    return as_line(str(error)) if isinstance(error, PluginError) else one_line(error)
+
+
+def _remedy(component: Component) -> str:
+    spec, origin = component.spec, component.origin
+    if spec.needs and (not spec.requires or missing_modules(spec)):
+        return f'Install it: pip install "{spec.needs}"'
+    return "Install its distribution again, or ask whoever maintains it." if origin.entry_point else f"Mend {origin.distribution}."
+
+
+def _suspects(plugins: Iterable[str], which: str) -> Iterator[str]:
+    """Lines that name plugins; of many, the first."""
+    lines = list(dict.fromkeys(plugins))
+    if lines:
+        yield f"{'one plugin' if len(lines) == 1 else f'{len(lines)} plugins'}{which} may provide it:"
+        yield from lines[:_MOST_NAMED]
+    if len(lines) > _MOST_NAMED:
+        yield f"and {len(lines) - _MOST_NAMED} more, see: gazecut plugins"

@@ -21,7 +21,7 @@ def test_plugins_is_a_table_with_the_failures_in_it(gazecut: Any, plugin_folder:
 
 def test_plugins_for_programs(gazecut: Any) -> None:
     rows = json.loads(gazecut("plugins", "--json").out)
-    assert {"kind", "name", "api", "distribution", "version", "state", "summary"} == set(rows[0])
+    assert {"kind", "name", "api", "distribution", "version", "entry_point", "state", "summary"} == set(rows[0])
     assert ("selector", "threshold") in {(row["kind"], row["name"]) for row in rows}
 
 
@@ -40,7 +40,7 @@ def test_why_shows_the_traceback(gazecut: Any, plugin_folder: Any) -> None:
     assert "value = 1 / 0" in ended.out
     ended = gazecut("plugins", "--why", "acme-brokn")
     assert ended.status == 2
-    assert 'no plugin of a distribution "acme-brokn" failed to load; failed: acme-broken; did you mean "acme-broken"?' in ended.err
+    assert ended.err == 'gazecut: no plugin or component is called "acme-brokn"; not in order: acme-broken; did you mean "acme-broken"?\n'
 
 
 def test_a_broken_plugin_leaves_every_listing_at_work(gazecut: Any, plugin_folder: Any) -> None:

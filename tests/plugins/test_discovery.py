@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytest
 
 from gazecut.plugins import discover
+from gazecut.plugins.checkup import check_up
+from gazecut.plugins.rows import rows
 
 MODULE = """
 from gazecut.components import ComponentSpec, hookimpl
@@ -39,9 +40,31 @@ def test_a_plugin_declares_components(plugin_folder: Any) -> None:
         ("def broken(:", "SyntaxError"),
         ("raise SystemExit(3)", "SystemExit: 3"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
-        (module("broken").replace("register_fusion", "register_fussion"), "PluginValidationError"),
-        (module("broken").replace("(register)", "(register, colour)"), "PluginValidationError"),
+        (
+            module("broken").replace("register_fusion", "register_fussion"),
+            'implements a hook "register_fussion", which does not exist; did you mean "register_fusion"?',
+        ),
+        (module("broken").replace("(register)", "(register, colour)"), 'register_fusion asks for "colour"; it is given: register'),
+        (module("broken").replace("(register)", "(register, *more)"), 'register_fusion asks for "more"; it is given: register'),
+        (
+            module("broken").replace("(register)", "(register=None)"),
+            'register_fusion has a default for "register", so pluggy would never give it; leave the default out',
+        ),
+        (
+            module("broken").replace("@hookimpl", ""),
+            "has a function register_fusion that nobody will call; mark it with @gazecut.components.hookimpl",
+        ),
+        ("", "implements no hook; wanted register_<kind> or on_<event>, marked with @gazecut.components.hookimpl"),
         (module("broken").replace("_fusion(register)", "_fusion()"), "NameError: name 'register' is not defined"),
+        (module("broken").replace("ComponentSpec(", "dict("), "registers a fusion of type dict; wanted a gazecut.components.ComponentSpec"),
+        (module("broken").replace('summary="made up"', "summary=3"), "registers a fusion with summary=3; wanted text"),
+        (module("broken").replace('"made up"', '"made\\nup"'), 'fusion "mean" has a summary of several lines; wanted one line'),
+        (module("broken").replace("api=1", "api='1'"), "registers a fusion with api='1'; wanted an integer"),
+        (
+            module("broken").replace("api=1", "requires='torch'"),
+            "registers a fusion with requires='torch'; wanted a tuple of names, for example (\"torch\",)",
+        ),
+        (module("broken").replace("api=1", "requires=('to rch',)"), "fusion \"mean\" requires 'to rch'; wanted names of modules"),
         (module("broken", name="Bad Name"), 'fusion name "Bad Name" is not allowed'),
         (
             module("broken").replace("broken:Thing", "broken.Thing"),
@@ -77,7 +100,7 @@ def test_gazecut_comes_first_then_the_others_by_name_and_the_first_keeps_a_name(
     assert registry.component("fusion", "mean").origin.distribution == "gazecut"
     assert [failure.origin.distribution for failure in registry.failures] == ["Alpha", "zeta"]
     assert {failure.reason for failure in registry.failures} == {"name taken by gazecut 1.0"}
-    assert [(row.kind, row.name) for row in registry.rows()] == [("fusion", "mean")] * 3
+    assert [(row.kind, row.name) for row in rows(registry, check_up(registry, own=True))] == [("fusion", "mean")] * 3
 
 
 def test_one_plugin_cannot_declare_a_name_twice(plugin_folder: Any) -> None:
@@ -90,7 +113,7 @@ def test_each_entry_point_of_a_distribution_stands_alone(plugin_folder: Any) -> 
     plugin_folder.add("pair", {"left": module("left"), "right": "1 / 0"}, {"left": "left", "right": "right"})
     registry = discover(plugin_folder.distributions())
     assert registry.names("fusion") == ("mean",)
-    assert [failure.entry_point for failure in registry.failures] == ["right"]
+    assert [failure.origin.entry_point for failure in registry.failures] == ["right"]
 
 
 def test_a_distribution_that_is_found_twice_counts_once(plugin_folder: Any) -> None:
@@ -104,7 +127,6 @@ def test_a_mended_plugin_loads_at_the_next_call(plugin_folder: Any) -> None:
     plugin_folder.add("mend", {"mend": "import helper_of_mend\n" + module("mend")}, {"main": "mend"})
     assert discover(plugin_folder.distributions()).failures
     (plugin_folder.path / "helper_of_mend.py").write_text("")
-    sys.path_importer_cache.clear()
     registry = discover(plugin_folder.distributions())
     assert registry.names("fusion") == ("mean",)
     assert not registry.failures

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 from gazecut.components import ComponentSpec
 from gazecut.errors import PluginError
 from gazecut.plugins import discover
+from gazecut.plugins.checkup import check_up
+from gazecut.plugins.rows import rows
 from gazecut.protocols import Runtime
 from gazecut.registry import Registry
 
@@ -33,6 +35,7 @@ def register_selector(register):
     register(spec("gone", target="acme:Gone"))
     register(spec("raises", target="acme_raises:Thing"))
     register(spec("badconfig", config="acme_raises:Config"))
+    register(spec("needy", needs="acme[heavy]", requires=("acme_never",)))
     register(spec("heavy", target="acme_never:Thing", needs="acme[heavy]", requires=("acme_never", "gazecut")))
 
 @hookimpl
@@ -63,7 +66,7 @@ def test_an_unknown_name_says_what_is_there_what_was_meant_and_who_may_have_it(r
     with pytest.raises(PluginError) as caught:
         registry.spec("selector", "gird")
     assert str(caught.value) == (
-        'no selector is called "gird"; installed: badconfig, gone, grid, heavy, raises; did you mean "grid"?\n'
+        'no selector is called "gird"; installed: badconfig, gone, grid, heavy, needy, raises; did you mean "grid"?\n'
         "one plugin failed to load and may provide it:\n"
         "acme-broken 1.0, ModuleNotFoundError: No module named 'nowhere_to_be_found'"
     )
@@ -119,10 +122,44 @@ def test_an_error_of_the_component_itself_passes_through(registry: Registry) -> 
 
 
 def test_the_listing_has_ready_needy_and_failed(registry: Registry) -> None:
-    rows = {(row.kind, row.name): row for row in registry.rows()}
-    assert rows["selector", "grid"].state == "ready"
-    assert rows["selector", "heavy"].state == "needs acme[heavy]"
-    assert rows["?", "?"].state == "not loaded: ModuleNotFoundError: No module named 'nowhere_to_be_found'"
-    assert (rows["?", "?"].distribution, rows["?", "?"].version) == ("acme-broken", "1.0")
-    kinds = [row.kind for row in registry.rows()]
-    assert kinds == ["selector"] * 5 + ["segmenter", "?"]
+    listed = list(rows(registry, check_up(registry, own=False)))
+    by_name = {(row.kind, row.name): row for row in listed}
+    assert by_name["selector", "grid"].state == "ready"
+    assert by_name["selector", "heavy"].state == "broken: there is no module acme_never"
+    assert by_name["selector", "needy"].state == "needs acme[heavy]"
+    assert by_name["?", "?"].state == "not loaded: ModuleNotFoundError: No module named 'nowhere_to_be_found'"
+    assert (by_name["?", "?"].distribution, by_name["?", "?"].version) == ("acme-broken", "1.0")
+    assert [row.kind for row in listed] == ["selector"] * 6 + ["segmenter", "?"]
+
+
+CONFIG_PLUGIN = """
+from gazecut.components import ComponentSpec, hookimpl
+
+@hookimpl
+def register_selector(register):
+    register(ComponentSpec("grid", "made up", "acme_parts:Thing", "acme_parts:Config"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("Config = {'size': 3}", "it is of type dict; wanted a pydantic model, best a subclass of gazecut.options.Options"),
+        ("class Config: pass", "it is the class Config; wanted a pydantic model, best a subclass of gazecut.options.Options"),
+        ("from pydantic import BaseModel\nclass Config(BaseModel): size: 'Nowhere'", "it is not complete: name 'Nowhere' is not defined"),
+    ],
+)
+def test_options_that_are_no_usable_model_are_one_message(plugin_folder: Any, config: str, said: str) -> None:
+    plugin_folder.add("acme", {"acme_plugin": CONFIG_PLUGIN, "acme_parts": config}, {"main": "acme_plugin"})
+    with pytest.raises(PluginError) as caught:
+        discover(plugin_folder.distributions()).config_class("selector", "grid")
+    assert str(caught.value) == (
+        f'selector "grid" of acme 1.0 takes no options from acme_parts:Config: {said}. '
+        "Install its distribution again, or ask whoever maintains it."
+    )
+
+
+def test_a_module_that_ends_the_process_is_one_message(plugin_folder: Any) -> None:
+    plugin_folder.add("acme", {"acme_plugin": CONFIG_PLUGIN, "acme_parts": "raise SystemExit(3)"}, {"main": "acme_plugin"})
+    with pytest.raises(PluginError, match=r"cannot be imported from acme_parts:Config: SystemExit: 3\."):
+        discover(plugin_folder.distributions()).config_class("selector", "grid")

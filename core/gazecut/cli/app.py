@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from gazecut.cli import demo, listing, recipes, segment, world
+from gazecut.cli.installed import PLUGIN_OPTION, asking_for
 from gazecut.cli.reporting import DEBUG_FLAG, DONE, debug_wanted, one_line_each, report
 
 HELP = """Turn a sentence and a video into masks by reading where a multimodal LLM looks.
@@ -34,12 +35,22 @@ app = typer.Typer(
 
 @app.callback()
 def _shared(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and stop.", callback=listing.show_version, is_eager=True)
     ] = False,
+    plugin: Annotated[
+        list[str] | None,
+        typer.Option(
+            PLUGIN_OPTION,
+            metavar="MODULE|FILE",
+            help="Load a plugin that is not installed; as often as you like, and behind the command, too.",
+            show_default=False,
+        ),
+    ] = None,
     debug: Annotated[bool, typer.Option(DEBUG_FLAG, help="Show the traceback of an error; allowed behind the command, too.")] = False,
 ) -> None:
-    pass
+    context.with_resource(asking_for(plugin or ()))
 
 
 app.command("segment")(segment.segment)
@@ -64,17 +75,26 @@ def run(arguments: Sequence[str]) -> int:
     with one_line_each(debug):
         try:
             command = typer.main.get_command(app)
-            with command.make_context("gazecut", _debug_first(arguments)) as context:
+            with command.make_context("gazecut", _shared_first(arguments)) as context:
                 command.invoke(context)
         except BaseException as error:  # noqa: BLE001  this is the end of the line, of interruptions too
             return report(error, debug)
     return DONE
 
 
-def _debug_first(arguments: Sequence[str]) -> list[str]:
-    """The flag where the parser wants it, before the command."""
+def _shared_first(arguments: Sequence[str]) -> list[str]:
+    """What all commands share, where the parser wants it: before the command."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    options, rest = list(arguments[:end]), arguments[end:]
-    if DEBUG_FLAG not in options:
-        return list(arguments)
-    return [DEBUG_FLAG, *(option for option in options if option != DEBUG_FLAG), *rest]
+    shared, rest = [], []
+    options = iter(arguments[:end])
+    for option in options:
+        if option == PLUGIN_OPTION:
+            value = next(options, None)
+            if value is None:
+                return [PLUGIN_OPTION]  # the parser says what is missing
+            shared += [option, value]
+        elif option == DEBUG_FLAG or option.startswith(f"{PLUGIN_OPTION}="):
+            shared.append(option)
+        else:
+            rest.append(option)
+    return [*shared, *rest, *arguments[end:]]

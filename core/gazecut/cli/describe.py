@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import tokenize
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -15,6 +15,11 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
+
+from gazecut.errors import PluginError
+from gazecut.modules import find_module
+from gazecut.registry import Component
+from gazecut.wording import one_line
 
 _WORDS = {str: "text", int: "integer", float: "number", bool: "true | false", type(None): "null", Path: "path"}
 _BOUNDS = ((Ge, "ge", ">="), (Gt, "gt", ">"), (Le, "le", "<="), (Lt, "lt", "<"))
@@ -35,6 +40,23 @@ class Option:
     type: str
     default: str
     meaning: str
+
+
+def options_of(component: Component, model: type[BaseModel]) -> list[Option]:
+    """Every option of a component.
+
+    Args:
+        component: Which.
+        model: Its config class.
+
+    Raises:
+        PluginError: A default or an annotation of the config class cannot be put into words.
+    """
+    try:
+        return list(describe_options(model))
+    except Exception as error:
+        what = f'{component.kind} "{component.spec.name}" of {component.origin}'
+        raise PluginError(f"{what} has options that cannot be described: {one_line(error)}") from error
 
 
 def describe_options(model: type[BaseModel], default: Any = None, path: str = "") -> Iterator[Option]:
@@ -59,10 +81,15 @@ def describe_options(model: type[BaseModel], default: Any = None, path: str = ""
 def locate_class(target: str) -> str:
     """File and line of a class "package.module:Class", found without importing its module; the target itself where that fails."""
     module, _, name = target.partition(":")
-    spec = find_spec(module)
+    spec = find_module(module)
     if spec is None or spec.origin is None:
         return target
-    for number, line in enumerate(Path(spec.origin).read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        with tokenize.open(spec.origin) as source:
+            lines = source.read().splitlines()
+    except (OSError, SyntaxError, UnicodeDecodeError):  # compiled, within an archive, or no text that Python can read
+        return spec.origin
+    for number, line in enumerate(lines, start=1):
         if re.match(rf"class {re.escape(name)}\b", line):
             return f"{spec.origin}:{number}"
     return spec.origin

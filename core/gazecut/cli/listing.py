@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gazecut.cli.installed import installed
 from gazecut.cli.tables import columns
 
 if TYPE_CHECKING:
     from gazecut.components import Kind
-    from gazecut.registry import Registry
+    from gazecut.plugins.rows import Row
 
 HEADER = ("KIND", "NAME", "API", "FROM", "STATE")
 
@@ -27,8 +30,10 @@ def show_version(wanted: bool) -> None:
 
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a list of objects.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if a plugin failed to load.")] = False,
-    why: Annotated[str | None, typer.Option("--why", metavar="NAME", help="Show why the plugins of a distribution failed.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Check the built-ins, too, and exit with 1 unless all is in order.")] = False,
+    why: Annotated[
+        str | None, typer.Option("--why", metavar="NAME", help="Show why a plugin, by distribution or file, or a component fails.")
+    ] = None,
 ) -> None:
     """List installed components, and the plugins that failed to load.
 
@@ -36,21 +41,27 @@ def plugins(
     gazecut plugins
     gazecut plugins --json | jq -r '.[] | select(.kind == "segmenter") | .name'
     gazecut plugins --strict
+    gazecut plugins --plugin my_scorer.py --why my_scorer.py
     ```
-    """
-    from gazecut.plugins import discover
 
-    registry = discover()
+    The environment chooses: GAZECUT_DISABLE=a,b drops plugins; GAZECUT_PLUGINS=a,b loads no others beside the built-ins.
+    """
+    from gazecut.plugins.checkup import check_up
+    from gazecut.plugins.rows import rows
+
+    registry = installed()
+    checkup = check_up(registry, own=strict or why is not None)
     if why is not None:
-        _explain(registry, why)
+        from gazecut.cli.why import explain
+
+        typer.echo(explain(registry, checkup, why))
     elif as_json:
         import json
 
-        typer.echo(json.dumps([asdict(row) for row in registry.rows()], indent=2))
+        typer.echo(json.dumps([asdict(row) for row in rows(registry, checkup)], indent=2))
     else:
-        rows = [(row.kind, row.name, row.api, f"{row.distribution} {row.version}", row.state) for row in registry.rows()]
-        typer.echo("\n".join(columns([HEADER, *rows])))
-    if strict and registry.failures:
+        typer.echo("\n".join(_table(list(rows(registry, checkup)))))
+    if strict and not checkup.well:
         raise typer.Exit(1)
 
 
@@ -66,13 +77,11 @@ def show(
     """
     import textwrap
 
-    from gazecut.cli.describe import describe_options, locate_class
-    from gazecut.plugins import discover
+    from gazecut.cli.describe import locate_class, options_of
 
-    registry = discover()
-    known = _kind(kind)
+    registry, known = installed(), _kind(kind)
     component = registry.component(known, name)
-    options = list(describe_options(registry.config_class(known, name)))
+    options = options_of(component, registry.config_class(known, name))
     typer.echo(f"{kind} {name}: {component.spec.summary}")
     typer.echo(f"from {component.origin}, api {component.spec.api}, {locate_class(component.spec.target)}")
     heads = columns([(option.path, option.type, f"default {option.default}".replace("default required", "required")) for option in options])
@@ -84,21 +93,19 @@ def show(
         typer.echo("\nIt has no options.")
 
 
-def _explain(registry: Registry, name: str) -> None:
-    """The traceback of every plugin of a distribution that failed."""
-    import traceback
+def _table(rows: list[Row]) -> Iterable[str]:
+    entry_points: defaultdict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        entry_points[row.distribution].add(row.entry_point)
+    return columns([HEADER, *((row.kind, row.name, row.api, _source(row, len(entry_points[row.distribution])), row.state) for row in rows)])
 
-    from gazecut.errors import PluginError
-    from gazecut.suggest import did_you_mean
 
-    failed = [failure for failure in registry.failures if failure.origin.distribution == name]
-    if not failed:
-        names = sorted({failure.origin.distribution for failure in registry.failures})
-        known = f"failed: {', '.join(names)}" if names else "none failed"
-        raise PluginError(f'no plugin of a distribution "{name}" failed to load; {known}{did_you_mean(name, names)}')
-    for failure in failed:
-        typer.echo(f"{failure.origin}, entry point {failure.entry_point}, was not loaded: {failure.reason}\n")
-        typer.echo("".join(traceback.format_exception(failure.error)))
+def _source(row: Row, entry_points: int) -> str:
+    """Where a row came from; with the entry point where nothing else tells one plugin of a distribution from another."""
+    from gazecut.plugins.rows import NONE, UNKNOWN
+
+    plugin = f"{row.distribution}:{row.entry_point}" if entry_points > 1 and row.name in (UNKNOWN, NONE) else row.distribution
+    return plugin if row.version == NONE else f"{plugin} {row.version}"
 
 
 def _kind(text: str) -> Kind:

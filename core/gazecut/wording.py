@@ -1,0 +1,21 @@
+"""Puts into words what others raised; nothing that they raise can break the message about it."""
+
+from __future__ import annotations
+
+LONGEST = 200  # characters; a listing is read line by line
+
+
+def one_line(error: BaseException, longest: int = LONGEST) -> str:
+    """What an exception says: its class and its text, on one line, cut short, without control characters."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001  the text of a foreign exception is foreign code
+        text = "(its text cannot be read)"
+    name = type(error).__name__
+    return as_line(f"{name}: {text}" if text else name, longest)
+
+
+def as_line(text: str, longest: int = LONGEST) -> str:
+    """A text on one line, cut short, without control characters."""
+    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
