@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from gazecut.arrays import to_numpy
 from gazecut.clip.indices import checked_indices
 from gazecut.errors import ClipError
 
@@ -39,7 +41,7 @@ class ArrayClip:
         """
         if len(frames) == 0:
             raise ClipError(f'clip "{name}" has no frames; give at least one.')
-        if fps <= 0:
+        if not 0 < fps < math.inf:
             raise ClipError(f'clip "{name}": fps is {fps:g}; wanted more than 0.')
         self._frames = frames
         self.name = name
@@ -72,34 +74,54 @@ def check_frame(name: str, number: int, frame: np.ndarray, shape: tuple[int, ...
         ClipError: Wrong dtype, shape or size.
     """
     where = f'clip "{name}", frame {number}'
-    if str(frame.dtype) != "uint8":
-        hint = " Values in [0, 1] become that by (frames * 255).round().astype(numpy.uint8)." if "float" in str(frame.dtype) else ""
+    if frame.dtype != np.uint8:
+        hint = " Values in [0, 1] become that by (frames * 255).round().astype(numpy.uint8)." if frame.dtype.kind == "f" else ""
         raise ClipError(f"{where} has dtype {frame.dtype}; {_WANTED}.{hint}")
     if frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise ClipError(f"{where} has shape {tuple(frame.shape)}; {_WANTED}.")
+        raise ClipError(f"{where} has shape {tuple(frame.shape)}; {_WANTED}.{_mending(frame.shape)}")
     if shape is not None and frame.shape != shape:
         raise ClipError(f"{where} has shape {tuple(frame.shape)}, the frames before it {tuple(shape)}; wanted one size.")
 
 
-def spool(frames: Iterable[np.ndarray], name: str = "frames") -> np.ndarray:
+def _mending(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2 and shape[1] == 3:
+        return " If it is one image (H, W, 3), give image[None]."
+    if len(shape) == 2:
+        return " Grey frames (T, H, W) become that by numpy.repeat(frames[..., None], 3, axis=-1)."
+    if len(shape) == 3 and shape[2] == 4:
+        return " Frames with alpha (T, H, W, 4) become that by frames[..., :3]."
+    if len(shape) == 3 and shape[0] == 3:
+        return " Frames (T, 3, H, W) become that by numpy.moveaxis(frames, 1, -1)."
+    return ""
+
+
+def spool(frames: Iterable[object], name: str = "frames") -> np.ndarray:
     """Frames that come one by one, as one array (T, H, W, 3) uint8 in a temporary file that goes when the array goes.
 
     Args:
-        frames: Frames (H, W, 3) uint8 of one size; taken one at a time, so memory stays small.
+        frames: Frames (H, W, 3) uint8 of one size, arrays or tensors; taken one at a time, so memory stays small. An error
+            that they raise passes on as it is.
         name: What to call them in messages.
 
     Raises:
-        ClipError: None came, or one has another dtype or shape.
+        ClipError: None came, one has another dtype or shape, or the temporary folder is full.
     """
     shape: tuple[int, ...] | None = None
     length = 0
     with tempfile.TemporaryFile(prefix="gazecut-") as file:
-        for frame in frames:
+        for item in frames:
+            frame = to_numpy(item)
             check_frame(name, length, frame, shape)
             shape = frame.shape
-            file.write(np.ascontiguousarray(frame).data)
+            try:
+                file.write(np.ascontiguousarray(frame).data)
+                file.flush()
+            except OSError as exc:
+                raise ClipError(
+                    f'cannot keep frame {length} of clip "{name}" in "{tempfile.gettempdir()}": {exc.strerror}; '
+                    "make room there, or name a larger folder in TMPDIR."
+                ) from exc
             length += 1
         if shape is None:
             raise ClipError(f'clip "{name}" has no frames; the iterator ended at once.')
-        file.flush()
         return np.memmap(file, np.uint8, mode="r", shape=(length, *shape))

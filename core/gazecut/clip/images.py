@@ -7,18 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from gazecut.clip.array import NOMINAL_FPS
 from gazecut.clip.indices import checked_indices
+from gazecut.clip.stills import frame_count, guarded, open_image, upright_pixels, upright_size, written
 from gazecut.errors import ClipError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-
-_EXIF_ORIENTATION = 0x0112
-_SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
-_FROM_CAMERAS = ("JPEG", "MPO", "TIFF", "WEBP")  # PNG may hold EXIF behind its pixels: asking for it would decode them
-_WIDE_TO_BYTE = 257  # 65535 / 255
 
 
 class ImagesClip:
@@ -40,46 +35,68 @@ class ImagesClip:
             fps: Frames per second.
 
         Raises:
-            ClipError: A file is no image, or the sizes differ.
+            ClipError: A file is no image or holds several, or the sizes differ.
         """
         self._paths = tuple(paths)
         self.name = name
         self.length = len(self._paths)
         self.fps = fps
-        self.size = _upright_size(self._paths[0])
+        self.size = _size(self._paths[0])
         for path in self._paths[1:]:
-            size = _upright_size(path)
+            size = _size(path)
             if size != self.size:
                 raise ClipError(
-                    f'images of clip "{name}" differ in size: {self._paths[0].name} is {_written(self.size)}, '
-                    f"{path.name} is {_written(size)}; wanted one size. Bring them to one, or put them into folders of their own."
+                    f'images of clip "{name}" differ in size: {self._paths[0].name} is {written(self.size)}, '
+                    f"{path.name} is {written(size)}; wanted one size. Bring them to one, or put them into folders of their own."
                 )
 
     @classmethod
     def of_folder(cls, folder: Path) -> ImagesClip:
-        """The images of a folder in natural order ("2.png" before "10.png"); hidden and other files are passed over.
+        """The images of a folder in natural order ("2.png" before "10.png").
+
+        Numbers order the frames and no more: gaps between them stand for nothing. Hidden files, other files and folders are
+        passed over.
 
         Raises:
-            ClipError: The folder has no images, a file is no image, or the sizes differ.
+            ClipError: The folder has no images, a file is no image, a link leads nowhere, or the sizes differ.
         """
-        files = [entry for entry in folder.iterdir() if entry.is_file() and not entry.name.startswith(".")]
-        images = sorted((file for file in files if file.suffix.lower() in IMAGE_SUFFIXES), key=_natural)
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+        named = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES]
+        lost = next((entry for entry in named if entry.is_symlink() and not entry.exists()), None)
+        if lost is not None:
+            raise ClipError(f'the link "{lost}" leads nowhere, there is no "{lost.readlink()}"; mend or remove it.')
+        images = sorted((entry for entry in named if entry.is_file()), key=_natural)
         if not images:
-            raise ClipError(
-                f'folder "{folder}" has no images ({len(files)} other files); '
-                f"wanted files that end in {', '.join(sorted(IMAGE_SUFFIXES))}. "
-                "Give the folder that holds the frames themselves, or a video file."
-            )
+            raise ClipError(_without_images(folder, entries))
         return cls(images, name=folder.resolve().name or "frames")
 
     def frames(self, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
         """Frames (H, W, 3) uint8 RGB, all or those at ascending indices; each file is read when its frame is taken.
 
         Raises:
-            ClipError: An index is out of range or not ascending, or a file cannot be decoded.
+            ClipError: An index is out of range or not ascending, or a file cannot be decoded or changed its size.
         """
         wanted = checked_indices(self.name, self.length, indices)
-        return (_read(self._paths[index]) for index in wanted)
+        return (self._read(self._paths[index]) for index in wanted)
+
+    def _read(self, path: Path) -> np.ndarray:
+        with guarded(path), open_image(path) as image:
+            pixels = upright_pixels(path, image)
+        if pixels.shape[:2] != self.size:
+            raise ClipError(
+                f'the image "{path}" is {written(pixels.shape[:2])} now and was {written(self.size)} when the clip was opened; run again.'
+            )
+        return pixels
+
+
+def _size(path: Path) -> tuple[int, int]:
+    with guarded(path), open_image(path) as image:
+        count = frame_count(image)
+        if count > 1:
+            raise ClipError(
+                f'the image "{path}" holds {count} frames; among the images of a clip each must be one. Give it alone, as a clip.'
+            )
+        return upright_size(image)
 
 
 def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -88,32 +105,11 @@ def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts], path.name
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            sideways = image.format in _FROM_CAMERAS and image.getexif().get(_EXIF_ORIENTATION) in _SIDEWAYS
-    except (OSError, Image.DecompressionBombError) as exc:
-        raise ClipError(_unreadable(path, exc)) from exc
-    return (width, height) if sideways else (height, width)
-
-
-def _read(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image) if image.format in _FROM_CAMERAS else image
-            if upright.mode.startswith("I"):  # 16 bits per pixel; Pillow would clip them at 255
-                grey = (np.asarray(upright, np.float32) / _WIDE_TO_BYTE).round().clip(0, 255).astype(np.uint8)
-                return np.repeat(grey[..., None], 3, axis=2)
-            return np.array(upright.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise ClipError(_unreadable(path, exc)) from exc
-
-
-def _unreadable(path: Path, reason: Exception) -> str:
-    text = str(reason).rstrip(".") or type(reason).__name__
-    return f'cannot read the image "{path}": {text}; it is damaged, cut short or no image. Replace or remove it.'
-
-
-def _written(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"
+def _without_images(folder: Path, entries: Sequence[Path]) -> str:
+    folders = sorted(entry.name for entry in entries if entry.is_dir())
+    inside = f", {len(folders)} folders such as {folders[0]}" if folders else ""
+    return (
+        f'folder "{folder}" has no images ({len(entries) - len(folders)} other files{inside}); '
+        f"wanted files that end in {', '.join(sorted(IMAGE_SUFFIXES))}. "
+        "Give the folder that holds the frames themselves, or a video file."
+    )
