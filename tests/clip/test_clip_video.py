@@ -185,7 +185,7 @@ def test_a_change_of_size(tmp_path, write_video, moving_bar):
 def test_a_file_that_changes_after_opening(write_video, moving_bar):
     clip = VideoClip(write_video("clip.mp4", moving_bar(60)))
     write_video("clip.mp4", moving_bar(20))
-    with pytest.raises(ClipError, match=r'cannot decode frame 2 of ".*clip\.mp4" any more; the file changed'):
+    with pytest.raises(ClipError, match=r'cannot decode frame \d+ of ".*clip\.mp4" any more; the file changed'):
         list(clip.frames())
 
 

@@ -165,19 +165,31 @@ IMAGES = {
     "bmp": (".bmp", image("BMP")),
     "ppm": (".ppm", image("PPM")),
 }
-# Where the headers of these formats keep sizes: a name in the file, and how far from it a number begins
-FIELDS = [
-    *((name, -4) for name in (b"ftyp", b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"stts", b"stsz", b"stco", b"stsc", b"mdat")),
-    *((name, 8) for name in (b"stts", b"stsz", b"stco", b"stsc", b"stss", b"elst", b"ctts", b"mvhd", b"mdhd")),
-    *((name, 12) for name in (b"stts", b"stsz", b"stco", b"stsc", b"stss", b"elst", b"ctts")),
-    *((name, 24) for name in (b"avc1", b"hvc1", b"hev1", b"apcn", b"png ", b"tkhd", b"mvhd", b"mdhd")),
-    (b"RIFF", 4), (b"avih", 24), (b"avih", 36), (b"avih", 40), (b"strf", 8), (b"strf", 12), (b"strh", 36), (b"movi", -4), (b"VP8X", 8), (b"ANMF", 12),
-    (b"\x1a\x45\xdf\xa3", 4), (b"\x18\x53\x80\x67", 4), (b"\x15\x49\xa9\x66", 4), (b"\x16\x54\xae\x6b", 4), (b"\x1f\x43\xb6\x75", 4),
-    (b"\xb0", 2), (b"\xba", 2), (b"\xa3", 1),
-    (b"GIF8", 6), (b"GIF8", 8), (b"\x00\x2c", 6), (b"IHDR", 4), (b"IHDR", 8), (b"acTL", 4), (b"fcTL", 8), (b"fcTL", 12), (b"IDAT", -4),
-    (b"\xff\xc0", 5), (b"\xff\xc0", 7), (b"\xff\xc2", 5), (b"II*\x00", 4), (b"\x00\x01\x04\x00", 6), (b"\x01\x01\x04\x00", 6), (b"BM", 18), (b"BM", 22),
-    (b"P6", 3), (b"FLV", 5),
-]  # fmt: skip
+# Where the headers of these formats keep sizes: a name in the file, and how far from it numbers begin
+FIELDS = {
+    **dict.fromkeys((b"ftyp", b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"mdat", b"IDAT", b"movi"), (-4,)),
+    **dict.fromkeys((b"stts", b"stsz", b"stco", b"stsc", b"stss", b"elst", b"ctts"), (-4, 8, 12)),
+    **dict.fromkeys((b"mvhd", b"mdhd", b"tkhd"), (8, 24)),
+    **dict.fromkeys((b"avc1", b"hvc1", b"hev1", b"apcn", b"png "), (24, 26)),
+    **dict.fromkeys((b"RIFF", b"acTL", b"II*\x00", b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66"), (4,)),
+    **dict.fromkeys((b"\x16\x54\xae\x6b", b"\x1f\x43\xb6\x75", b"\xa3", b"\xb0", b"\xba"), (1, 2, 4)),
+    b"avih": (24, 36, 40),
+    b"strf": (8, 12),
+    b"strh": (36,),
+    b"VP8X": (8,),
+    b"ANMF": (12,),
+    b"GIF8": (6, 8),
+    b"\x00\x2c": (6,),
+    b"IHDR": (4, 8),
+    b"fcTL": (8, 12),
+    b"\xff\xc0": (5, 7),
+    b"\xff\xc2": (5, 7),
+    b"\x00\x01\x04\x00": (6,),
+    b"\x01\x01\x04\x00": (6,),
+    b"BM": (18, 22),
+    b"P6": (3,),
+    b"FLV": (5,),
+}
 TELLING = [0, 1, 2, 3, 7, 8, 127, 128, 255, 256, 32767, 32768, 65535, 65536, 2**24, 2**31 - 1, 2**31, 2**32 - 1]
 
 
@@ -219,7 +231,7 @@ class Damage:
             case "splice":
                 return content[:at] + other[at:]
             case "field":
-                places = [place + by for name, by in FIELDS for place in _occurrences(content, name)]
+                places = [place + by for name, distances in FIELDS.items() for place in _occurrences(content, name) for by in distances]
                 at = places[int(self.place * len(places))] if places else at
                 width = (1, 2, 4)[self.count % 3]
                 return content[:at] + (number[:width] if self.little else number[-width:]) + content[at + width :]
