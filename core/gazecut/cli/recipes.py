@@ -45,9 +45,10 @@ def show(
     gazecut recipe show mine.yaml --json | jq '.[] | select(.path | startswith("mllm."))'
     ```
     """
+    from gazecut.cli.installed import installed
     from gazecut.recipe import load_recipe
 
-    loaded = load_recipe(recipe, overrides or ())
+    loaded = load_recipe(recipe, overrides or (), installed())
     if as_json:
         import json
 
@@ -71,11 +72,11 @@ def check(
     gazecut recipe check recipes/*.yaml
     ```
     """
+    from gazecut.cli.installed import installed
     from gazecut.errors import RecipeError
-    from gazecut.plugins import discover
     from gazecut.recipe import load_recipe
 
-    registry, reports = discover(), []
+    registry, reports = installed(), []
     for recipe in recipes:
         try:
             checked = load_recipe(recipe, overrides or (), registry)
@@ -101,7 +102,7 @@ def schema() -> None:
     """
     import json
 
-    from gazecut.plugins import discover
+    from gazecut.cli.installed import installed
     from gazecut.recipe.schema import recipe_schema
 
-    typer.echo(json.dumps(recipe_schema(discover()), indent=2))
+    typer.echo(json.dumps(recipe_schema(installed()), indent=2))

@@ -176,5 +176,7 @@ class _Check:
         return f"installed: {', '.join(self._registry.names(kind)) or 'none'}"
 
     def _next_step(self, kind: Kind, name: str) -> str:
+        if name in self._registry.names(kind):
+            return f"Why: gazecut plugins --why {name}"
         failed = [failure.origin.distribution for failure in self._registry.failures if failure.may_provide(kind, name)]
         return f"Why: gazecut plugins --why {failed[0]}" if failed else "Installed: gazecut plugins"

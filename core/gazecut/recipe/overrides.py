@@ -113,7 +113,7 @@ def _guess(tree: Node, path: str) -> str:
     option = path.split(".")[0]
     blocks = tree.value.items() if isinstance(tree.value, dict) else []
     stages = [stage for stage, entry in blocks if isinstance(entry.node.value, dict) and option in entry.node.value]
-    return f'; did you mean "{stages[0]}.{path}"?' if len(stages) == 1 else ""
+    return f'; did you mean "{stages[0]}.{shown(path)}"?' if len(stages) == 1 else ""
 
 
 def _nested(keys: Sequence[str], value: Node) -> Node:

@@ -13,8 +13,8 @@ MOST_HINTS = 2
 MOST_LINES = 40
 """Lines of problems in one report; the rest is counted."""
 
-MOST_LINES_EACH = 12
-"""Lines of one problem."""
+MOST_WIDTH = 2000
+"""Characters of one line; names of what is installed may fill some hundred."""
 
 MOST_SHOWN = 60
 """Characters of a name or value that somebody wrote."""
@@ -96,7 +96,8 @@ class Problems:
 
     def add(self, place: Place, path: str, message: str, hint: str = "") -> None:
         """Note one problem."""
-        self.items.append(Problem(place, shown(path, 2 * MOST_SHOWN), message, hint))
+        lines = (shown(line, MOST_WIDTH) for line in message.split("\n"))
+        self.items.append(Problem(place, shown(path, 2 * MOST_SHOWN), "\n".join(lines), hint))
 
     def raise_if_any(self) -> None:
         """Stop here if anything was noted.
@@ -130,8 +131,6 @@ def _blocks(rows: Sequence[tuple[str, str, str]]) -> list[list[str]]:
     for where, path, message in rows:
         first, *rest = message.split("\n")
         margin = "".join("  " + cell.ljust(width) for cell, width in zip((where, path), widths, strict=True) if width)
-        if len(rest) >= MOST_LINES_EACH:
-            rest = [*rest[: MOST_LINES_EACH - 2], f"... and {len(rest) - MOST_LINES_EACH + 2} more"]
         blocks.append([f"{margin}  {first}", *(" " * (len(margin) + 2) + line for line in rest)])
     return blocks
 

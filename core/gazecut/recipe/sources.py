@@ -109,8 +109,14 @@ def read(source: Source, problems: Problems) -> Node:
 
 
 def read_mapping(recipe: Mapping[str, object], title: str, problems: Problems) -> Node:
-    """The same for a recipe given as data; files that it extends are relative to the working directory."""
-    return _extended(plant(recipe, Place(title), problems), Source(title, title, ""), (), problems)
+    """The same for a recipe given as data; files that it extends are relative to the working directory.
+
+    Raises:
+        RecipeError: It holds what no recipe can.
+    """
+    tree = plant(recipe, Place(title), problems)
+    problems.raise_if_any()
+    return _extended(tree, Source(title, title, ""), (), problems)
 
 
 def merge(parent: Node, child: Node) -> Node:

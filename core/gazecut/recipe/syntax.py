@@ -31,6 +31,7 @@ _UNDECODED = range(0xDC80, 0xDD00)
 """What bytes that are not UTF-8 become under the error handler "surrogateescape"."""
 
 _UNCLOSED = "a quote is opened here and never closed"
+_NO_COLON = 'a line without ":"; wanted "key: value"'
 _IN_OTHER_WORDS = (
     (r"found character '\\t' that cannot start any token", "a tab; indent with spaces"),
     (r"found character '(.)' that cannot start any token", r'"\1" cannot begin a plain text; put the text in quotes'),
@@ -39,7 +40,7 @@ _IN_OTHER_WORDS = (
     (r".*but (?:found|got) '<stream end>'", "the text ends inside brackets that are still open"),
     (r".*expected ',' or '(.)', but got .*", r'a comma is missing here, or a "\1" before this'),
     (r".*expected <block end>, but found .*", "this does not fit the lines above; indent the entries of a block alike, put text in quotes"),
-    (r".*could not find expected ':'", 'a line without ":"; wanted "key: value"'),
+    (r".*could not find expected ':'", _NO_COLON),
     (r"expected a single document.*", "a second document begins; a recipe is one"),
 )
 
@@ -127,7 +128,7 @@ def _unreadable(text: str, position: int) -> NotYamlError:
 def _worded(error: yaml.MarkedYAMLError) -> NotYamlError:
     said = ", ".join(filter(None, (error.context, error.problem)))
     words = next((found.expand(text) for pattern, text in _IN_OTHER_WORDS if (found := _match(pattern, error, said))), said)
-    mark = error.context_mark if words == _UNCLOSED else error.problem_mark
+    mark = error.context_mark if words in (_UNCLOSED, _NO_COLON) else error.problem_mark
     return _at(mark, f"not YAML: {words}")
 
 
