@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +28,46 @@ def moving_bar() -> Callable[..., np.ndarray]:
     return frames
 
 
+@pytest.fixture(scope="session")
+def smooth() -> Callable[..., np.ndarray]:
+    """smooth(count, height=64, width=96) -> (T, H, W, 3) uint8: soft colours with a moving red bar, kind to lossy codecs."""
+
+    def frames(count: int, height: int = 64, width: int = 96) -> np.ndarray:
+        y, x = np.mgrid[:height, :width]
+        ground = np.stack([60 + 80 * x / width, 60 + 80 * y / height, np.full_like(x, 90)], axis=-1)
+        images = np.repeat(ground[None].round().astype(np.uint8), count, axis=0)
+        for number in range(count):
+            start = number * 2 % (width - 12)
+            images[number, :, start : start + 12] = (200, 60, 60)
+        return images
+
+    return frames
+
+
 @pytest.fixture
 def write_video(tmp_path: Path) -> WriteVideo:
-    """write_video(name, frames, codec=, pix_fmt=, fps=, options=, container=, rotation=) -> path."""
+    """Writes a video: write_video(name, frames (T, H, W, 3 or 4), **settings) -> path.
+
+    Settings: codec, pix_fmt, fps, options (of the codec), container (options), format (of the container), rotation, hflip,
+    vflip, aspect (of pixels), stamps (presentation times in 1 / fps).
+    """
 
     def write(name: str, frames: np.ndarray, **settings: Any) -> Path:
         path = tmp_path / name
-        with av.open(str(path), "w", options=settings.get("container", {})) as container:
-            stream = container.add_stream(
-                settings.get("codec", "libx264"), rate=settings.get("fps", 25), options=settings.get("options", {})
-            )
+        fps = settings.get("fps", 25)
+        with av.open(str(path), "w", format=settings.get("format"), options=settings.get("container", {})) as container:
+            stream = container.add_stream(settings.get("codec", "libx264"), rate=fps, options=settings.get("options", {}))
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = settings.get("pix_fmt", "yuv420p")
-            if "rotation" in settings:
-                stream.set_display_rotation(settings["rotation"])
-            for image in frames:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            if "aspect" in settings:
+                stream.codec_context.sample_aspect_ratio = settings["aspect"]
+            if {"rotation", "hflip", "vflip"} & settings.keys():
+                stream.set_display_rotation(settings.get("rotation", 0), settings.get("hflip", False), settings.get("vflip", False))
+            for number, image in enumerate(frames):
+                frame = av.VideoFrame.from_ndarray(image, format="rgba" if image.shape[-1] == 4 else "rgb24")
+                if "stamps" in settings:
+                    frame.pts, frame.time_base = settings["stamps"][number], 1 / Fraction(fps)
+                container.mux(stream.encode(frame))
             container.mux(stream.encode())
         return path
 

@@ -146,7 +146,7 @@ def _whole_packets(path: Path, container: InputContainer, stream: VideoStream) -
     end = 0
     for any_packet in container.demux():
         last = max(last, _end(any_packet))
-        if any_packet.stream_index != stream.index:
+        if any_packet.stream.index != stream.index:  # packets that flush a decoder know their stream by this alone
             continue
         packet = cast("Packet[VideoStream]", any_packet)
         if packet.is_corrupt:
@@ -172,7 +172,7 @@ def _end(packet: Packet[Stream]) -> Fraction:
 def _check_duration(path: Path, container: InputContainer, last: float) -> None:
     if container.format.name not in _TELL_THEIR_DURATION or not container.duration:
         return
-    promised = float(((container.start_time or 0) + container.duration) * _MICROSECOND)
+    promised = float(container.duration * _MICROSECOND)  # of Matroska it counts from zero, not from the first frame
     seconds, part = _FAR_BEYOND
     if promised - last > max(seconds, part * promised):
         raise ClipError(f'"{path}" is cut short or damaged: it says that it lasts {promised:.1f} s, and ends after {last:.1f} s. {CURE}')

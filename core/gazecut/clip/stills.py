@@ -49,7 +49,11 @@ def open_image(path: Path) -> Image.Image:
         ClipError: It is too large.
     """
     image = Image.open(path)
-    check_frame_size(path, *image.size)
+    try:
+        check_frame_size(path, *image.size)
+    except ClipError:
+        image.close()
+        raise
     return image
 
 
