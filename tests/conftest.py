@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
@@ -21,6 +22,23 @@ def shared() -> Callable[[str], Path]:
         if not path.exists():
             pytest.skip(f"no test data at ../shared/{name}; lay it beside the project to run this test")
         return path
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a family's tiny checkpoint, made when it is first asked for."""
+    made: dict[str, Path] = {}
+
+    def find(family: str) -> Path:
+        if family not in made:
+            # By path, for test modules cannot import each other, and late, for it imports torch.
+            spec = importlib.util.spec_from_file_location("tiny_checkpoints", Path(__file__).parent / "mllm" / "tiny_checkpoints.py")
+            maker = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(maker)
+            made[family] = maker.build_checkpoint(tmp_path_factory.mktemp(family), family)
+        return made[family]
 
     return find
 

@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
-from gazecut.testing import FusionConformance, ScorerConformance
+from gazecut.testing import (
+    AttributionConformance,
+    ExporterConformance,
+    FusionConformance,
+    MLLMConformance,
+    SamplerConformance,
+    ScorerConformance,
+    SegmenterConformance,
+    SelectorConformance,
+)
 from gazecut.testing.pipeline import PLUGIN
+
+
+class TestFakeSampler(SamplerConformance):
+    component, plugins = "fake", (PLUGIN,)
+
+
+class TestFakeMLLM(MLLMConformance):
+    component, plugins = "fake", (PLUGIN,)
+
+
+class TestFakeAttribution(AttributionConformance):
+    component, plugins = "fake", (PLUGIN,)
 
 
 class TestFakeMean(FusionConformance):
@@ -14,5 +35,17 @@ class TestFakeDifference(FusionConformance):
     component, plugins = "fake-difference", (PLUGIN,)
 
 
+class TestFakeSelector(SelectorConformance):
+    component, plugins = "fake", (PLUGIN,)
+
+
+class TestFakeSegmenter(SegmenterConformance):
+    component, plugins = "fake", (PLUGIN,)
+
+
 class TestFakeScorer(ScorerConformance):
+    component, plugins = "fake", (PLUGIN,)
+
+
+class TestFakeExporter(ExporterConformance):
     component, plugins = "fake", (PLUGIN,)

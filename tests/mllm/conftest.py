@@ -1,4 +1,4 @@
-"""Tiny checkpoints of the real classes, built offline, with attention sharp enough for a mistake to show."""
+"""Backends on tiny checkpoints, and frames for them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import (
-    GenerationConfig,
-    PreTrainedTokenizerFast,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2_5_VLProcessor,
-    Qwen2VLConfig,
-    Qwen2VLForConditionalGeneration,
-    Qwen2VLImageProcessor,
-    Qwen2VLProcessor,
-    Qwen2VLVideoProcessor,
-)
 
 from gazecut.protocols import Runtime
 from gazecut.values import Frames
@@ -30,19 +17,6 @@ from gazecut_mllm.qwen import QwenBackend
 from gazecut_mllm.qwen2_5_vl import Qwen25VLBackend
 from gazecut_mllm.qwen2_vl import Qwen2VLBackend
 
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>")
-CORPUS = ["You are a helpful assistant.", "the red circle on the left, what is it? a single word.", "describe the background of the video"]
-TEMPLATE = (
-    "{% for message in messages %}"
-    "{% if loop.first and message['role'] != 'system' %}<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n{% endif %}"
-    "<|im_start|>{{ message['role'] }}\n"
-    "{% for content in message['content'] %}"
-    "{% if content['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
-    "{% elif content['type'] == 'video' %}<|vision_start|><|video_pad|><|vision_end|>"
-    "{% else %}{{ content['text'] }}{% endif %}{% endfor %}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-PATCH = 8
 VIEWS = {"video": {"tokens_per_frame": 16}, "frame": {"scale": 2, "batch": 2}}
 NEW_TOKENS = 6
 
@@ -50,100 +24,6 @@ NEW_TOKENS = 6
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
-
-
-def tiny_tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=340, special_tokens=list(SPECIAL), initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
-    )
-    tokenizer.train_from_iterator(CORPUS, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>")
-
-
-def sharpen(model: torch.nn.Module, seed: int) -> None:
-    """Random weights whose attention is far from uniform and whose answers differ from prompt to prompt."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.ndim > 1:
-                gain = 2.0 if "language_model" in name and ("q_proj" in name or "k_proj" in name) else 1.0
-                weight.copy_(torch.randn(weight.shape, generator=generator) * gain / weight.shape[-1] ** 0.5)
-                if "embed_tokens" in name:
-                    weight.mul_(weight.shape[-1] ** 0.5)
-            elif "bias" in name:
-                weight.copy_(torch.randn(weight.shape, generator=generator) * 0.1)
-
-
-def tiny_config(family: str, tokenizer: PreTrainedTokenizerFast) -> Any:
-    ids = {name: tokenizer.convert_tokens_to_ids(f"<|{name}|>") for name in ("image_pad", "video_pad", "vision_start", "vision_end")}
-    text = {
-        "vocab_size": len(tokenizer),
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 2048,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 100.0, "mrope_section": [2, 3, 3]},
-        "bos_token_id": None,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }
-    shared = {"patch_size": PATCH, "temporal_patch_size": 2, "spatial_merge_size": 2, "depth": 2}
-    tokens = {
-        "image_token_id": ids["image_pad"],
-        "video_token_id": ids["video_pad"],
-        "vision_start_token_id": ids["vision_start"],
-        "vision_end_token_id": ids["vision_end"],
-    }
-    if family == "qwen2-vl":
-        vision = {**shared, "embed_dim": 32, "hidden_size": 64, "num_heads": 2, "mlp_ratio": 2}
-        return Qwen2VLConfig(text_config=text, vision_config=vision, **tokens)
-    vision = {**shared, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 64, "window_size": 32}
-    return Qwen2_5_VLConfig(text_config=text, vision_config={**vision, "fullatt_block_indexes": [1], "tokens_per_second": 2}, **tokens)
-
-
-def build_checkpoint(folder: Path, family: str) -> Path:
-    tokenizer = tiny_tokenizer()
-    model_class = Qwen2VLForConditionalGeneration if family == "qwen2-vl" else Qwen2_5_VLForConditionalGeneration
-    model = model_class(tiny_config(family, tokenizer)).eval()
-    sharpen(model, seed=7)
-    model.generation_config = GenerationConfig(
-        do_sample=True,
-        temperature=0.1,
-        top_p=0.001,
-        top_k=1,
-        repetition_penalty=1.05,
-        eos_token_id=[tokenizer.eos_token_id, tokenizer.pad_token_id],
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    pixels = {"size": {"shortest_edge": 4 * 256, "longest_edge": 10**7}, "patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2}
-    processor_class = Qwen2VLProcessor if family == "qwen2-vl" else Qwen2_5_VLProcessor
-    processor = processor_class(
-        image_processor=Qwen2VLImageProcessor(**pixels),
-        tokenizer=tokenizer,
-        video_processor=Qwen2VLVideoProcessor(**pixels, cap_pixels_per_frame=False),
-        chat_template=TEMPLATE,
-    )
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a family's tiny checkpoint."""
-    made: dict[str, Path] = {}
-
-    def find(family: str) -> Path:
-        if family not in made:
-            made[family] = build_checkpoint(tmp_path_factory.mktemp(family), family)
-        return made[family]
-
-    return find
 
 
 @pytest.fixture(scope="session")

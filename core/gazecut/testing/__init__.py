@@ -37,39 +37,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gazecut.testing.conformance import CONFORMANCE, Conformance, FusionConformance, ScorerConformance
+    from gazecut.testing.conformance import (
+        CONFORMANCE,
+        AttributionConformance,
+        Conformance,
+        ExporterConformance,
+        FusionConformance,
+        MLLMConformance,
+        SamplerConformance,
+        ScorerConformance,
+        SegmenterConformance,
+        SelectorConformance,
+    )
     from gazecut.testing.pipeline import FAKE_RECIPE, fake_pipeline
     from gazecut.testing.square import MovingSquare, moving_square
 
 __all__ = [
     "CONFORMANCE",
     "FAKE_RECIPE",
+    "AttributionConformance",
     "Conformance",
+    "ExporterConformance",
     "FusionConformance",
+    "MLLMConformance",
     "MovingSquare",
+    "SamplerConformance",
     "ScorerConformance",
+    "SegmenterConformance",
+    "SelectorConformance",
     "fake_pipeline",
     "moving_square",
 ]
 
 # Imported on first use: pytest loads the plugin in this package in every run of every environment that has Gazecut.
-_LAZY = {
-    "CONFORMANCE": "conformance",
-    "Conformance": "conformance",
-    "FusionConformance": "conformance",
-    "ScorerConformance": "conformance",
-    "FAKE_RECIPE": "pipeline",
-    "fake_pipeline": "pipeline",
-    "MovingSquare": "square",
-    "moving_square": "square",
-}
+_MODULES = {"FAKE_RECIPE": "pipeline", "fake_pipeline": "pipeline", "MovingSquare": "square", "moving_square": "square"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
-        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'conformance')}"), name)
     except ModuleNotFoundError as error:
         if error.name != "pytest":
             raise

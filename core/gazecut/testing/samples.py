@@ -6,9 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gazecut.interview import AnswerRecord
 from gazecut.resize import area_average
+from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
 from gazecut.testing.square import moving_square
-from gazecut.values import GridLayout, HeatMaps, MapSet, MaskTrack, Query, QueryMaps, Tracklet, Tracklets
+from gazecut.values import GridLayout, HeatMaps, MapSet, MaskTrack, Points, Query, QueryMaps, Tracklet, Tracklets
 
 VIDEO_GRID = (4, 5)
 FRAME_GRID = (8, 10)
@@ -64,4 +66,43 @@ def _tracklet(masks: np.ndarray, number: int, logits: tuple[int, int]) -> Trackl
         predicted_iou=0.9 * trust,
         track=MaskTrack.from_masks(masks, masks.shape[1:]),
         logits=20 * soft - 10,
+    )
+
+
+def result(objects: int = 2, frames: int = 4, size: tuple[int, int] = (64, 80)) -> Result:
+    """A finished result on the moving square: so many kept objects, and one dropped candidate where there are any.
+
+    Args:
+        objects: Kept objects.
+        frames: Frames of the clip; every other one is sampled.
+        size: (H, W) of the clip.
+    """
+    square = moving_square(frames, size)
+    indices = np.arange(0, frames, 2)
+    maps = square_maps(frames, size, (min(8, size[0]), min(10, size[1]))).numpy()[indices]
+    judged = _judged(objects + 1 if objects else 0, square.truth[indices])
+    rows = np.array([(place, 0.3, 0.5, 0.9) for place in range(len(indices) if objects else 0)], np.float64).reshape(-1, 4)
+    return Result(
+        expression="the bright square",
+        clip=square.clip,
+        frame_indices=indices,
+        heatmaps=ResultMaps(maps, video=maps[:, ::2, ::2], frame=maps),
+        points=Points.single_clicks(rows),
+        tracklets=judged,
+        objects=tuple(
+            FoundObject(number, one.score, MaskTrack.from_masks(square.truth, size)) for number, one in enumerate(judged[:objects], start=1)
+        ),
+        answers=(AnswerRecord("object", "video", "What is it?", ("square",)), AnswerRecord("category", "text", "Which?", ("square",))),
+        category="square",
+        manifest={"expression": "the bright square", "frame_indices": indices.tolist(), "measured": {"seconds": {"look": 0.1}}},
+    )
+
+
+def _judged(count: int, masks: np.ndarray) -> tuple[JudgedTracklet, ...]:
+    """So many candidates of falling scores, the last one dropped."""
+    grid = (min(8, masks.shape[1]), min(10, masks.shape[2]))
+    scores = [0.9 / (number + 1) for number in range(count)]
+    return tuple(
+        JudgedTracklet(_tracklet(masks, number, grid), score, kept=number < count - 1, consistency=score / 2)
+        for number, score in enumerate(scores)
     )

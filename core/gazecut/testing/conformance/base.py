@@ -15,9 +15,10 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from gazecut.components import API, ComponentSpec, Kind
+from gazecut.errors import GazecutError
 from gazecut.plugins import discover
 from gazecut.plugins.heavy import HEAVY
-from gazecut.protocols import Runtime
+from gazecut.protocols import Provenance, Runtime
 from gazecut.registry import Component, Registry
 from gazecut.testing.compare import difference, fingerprint
 
@@ -27,6 +28,10 @@ T = TypeVar("T")
 LONGEST_SUMMARY = 120  # characters; a listing shows one line
 
 _IMPORTS = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+
+
+class PlannedError(Exception):
+    """Raised to leave a session in the middle."""
 
 
 class Conformance(Generic[C]):
@@ -99,16 +104,18 @@ class Conformance(Generic[C]):
 
     def test_every_option_is_described(self) -> None:
         """Every option says what it means."""
-        models = {"": self.schema(), **self.schema().get("$defs", {})}
+        schema = self.schema()
+        models = {"": schema, **schema.get("$defs", {})}
         silent = [
             f"{model}.{name}".lstrip(".")
-            for model, schema in models.items()
-            for name, option in schema.get("properties", {}).items()
-            if not option.get("description", "").strip()
+            for model, described in models.items()
+            for name, option in described.get("properties", {}).items()
+            # pydantic says nothing beside a reference where the model's own docstring says the same
+            if not {"description": "", **models.get(option.get("$ref", "").removeprefix("#/$defs/") or "-", {}), **option}[
+                "description"
+            ].strip()
         ]
-        self.require(
-            not silent, f"nothing about {', '.join(silent)}", "a description: a docstring below the option, or Field(description=...)"
-        )
+        self.require(not silent, f"nothing about {', '.join(silent)}", "a docstring below the option, or Field(description=...)")
 
     def test_declaring_imports_nothing_heavy(self) -> None:
         """Its plugin module and its options' module import no deep-learning library."""
@@ -209,6 +216,28 @@ class Conformance(Generic[C]):
         __tracebackhide__ = True
         where = difference(fingerprint(first, name), fingerprint(second, name))
         self.require(where is None, f"{where} differs {when}", "the same to the bit")
+
+    def check_refused(self, act: Callable[[], object], what: str) -> None:
+        """Fail unless something is refused in Gazecut's words.
+
+        Args:
+            act: What is to be refused.
+            what: What to call it.
+        """
+        __tracebackhide__ = True
+        try:
+            act()
+        except GazecutError:
+            return
+        except Exception as error:  # noqa: BLE001  whatever else it raises is what was found
+            self.require(False, f"{what} raised {type(error).__name__}: {error}", "a GazecutError that says what to do")
+        self.require(False, f"{what} was answered", "a GazecutError that says what to do")
+
+    def check_description(self, provenance: Provenance, peak: int) -> None:
+        """Fail unless a component that computes says where and in which numbers."""
+        __tracebackhide__ = True
+        self.require(bool(provenance.device and provenance.dtype), provenance, "a device and a dtype")
+        self.require(isinstance(peak, int) and peak >= 0, f"peak memory {peak!r}", "bytes, 0 where the device does not tell")
 
     def _rule(self) -> str:
         """First line of the docstring of the rule that is running."""
