@@ -39,5 +39,7 @@ class ThresholdSelector:
         self._threshold = config.threshold
 
     def select(self, maps: HeatMaps) -> Points:
-        """Points on maps (T, h, w) in [0, 1]; none where no cell reaches the threshold."""
-        return Points.single_clicks(threshold_points(maps.numpy(), self._threshold))
+        """Points on maps (T, h, w) in [0, 1]; none where no cell reaches the threshold, and none on a flat map, which points nowhere."""
+        values = maps.numpy()
+        flat = values.max(axis=(1, 2), keepdims=True) == values.min(axis=(1, 2), keepdims=True)
+        return Points.single_clicks(threshold_points(np.where(flat, 0, values), self._threshold))

@@ -78,7 +78,9 @@ class ContrastiveFusion:
         return [planned for query in queries for planned in (query, *self._background(query))]
 
     def fuse(self, maps: MapSet) -> MapSet:
-        """Object maps less their view's background maps; the background entries are gone."""
+        """Object maps less their view's background maps; the background entries are gone, unless it did not ask for them."""
+        if not self._config.strength:
+            return maps.map_open(lambda entry: self._contrasted(entry, None) if entry.query.role == "object" else entry.maps)
         background = {entry.query.view: entry.maps for entry in maps.with_role("background")}
         rest = tuple(entry for entry in maps.open if entry.query.role != "background")
         return replace(maps, open=rest).map_open(lambda entry: self._contrasted(entry, background.get(entry.query.view)))

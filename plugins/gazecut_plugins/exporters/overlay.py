@@ -19,6 +19,7 @@ from gazecut.result import FoundObject, Result
 from gazecut_plugins.exporters.config import OverlayOptions
 from gazecut_plugins.exporters.lettering import Lettering
 
+_LONGEST_SIDE = 4096  # px that enlarging keeps to; x264 takes 16384 at most
 _THREADS = 2  # fixed: x264's result depends on their number
 _BT709 = 1  # FFmpeg's code of the colour space, its primaries and its transfer
 _STUDIO_RANGE = 1
@@ -63,7 +64,7 @@ class OverlayExporter:
             raise OutputError(f"overlay.mp4: the encoder stopped: {exc}; make room, or leave exporter `overlay` out.") from exc
 
     def _picture_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        factor = max(1, -(-self._config.shortest_side // min(size)))
+        factor = max(1, min(-(-self._config.shortest_side // min(size)), _LONGEST_SIDE // max(size)))
         return size[0] * factor, size[1] * factor
 
     def _painted(self, image: np.ndarray, objects: Sequence[FoundObject], number: int) -> np.ndarray:

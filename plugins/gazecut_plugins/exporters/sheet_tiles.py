@@ -78,7 +78,7 @@ class Tiles:
     def candidates(self, place: int, image: np.ndarray) -> np.ndarray:
         """All candidates' outlines: solid and named by number if kept, dashed and named by letter if dropped."""
         present = [(one, one.tracklet.tracklet.track.mask(place)) for one in reversed(self._candidates)]
-        covers = [(one, coverage(mask, self._easel)) for one, mask in present if mask.any()]
+        covers = [(one, cover) for one, mask in present if (cover := coverage(mask, self._easel)).any()]  # a stray pixel may fade away
         tile = dim(resized(image, self._easel), [], DIM)
         for one, cover in covers:
             if one.tracklet.kept:
