@@ -34,6 +34,7 @@ class Model(Options):
     views: Views = Views()
     seconds: float | Literal["auto"] = "auto"
     size: tuple[int, int] | None = None
+    names: list[Literal["video", "frame"]] | None = None
 
 class Blur(Options):
     sigma: Annotated[float, Field(gt=0)] = 1.0

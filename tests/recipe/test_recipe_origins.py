@@ -43,6 +43,7 @@ mllm:
   size:                # r.yaml:5:9
   - 1
   - 2
+  names: null          # default of mllm small.v1
 prompts: decaf         # base.yaml:5:10
 attribution:
   use: rollout         # base.yaml:6:14

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from typing import Any, get_args
 
 from pydantic import BaseModel
@@ -66,7 +68,8 @@ def explain(errors: Iterable[ErrorDetails], model: type[BaseModel], block: Node,
         # Whoever wrote a block meant the member of a union that is a block: what is wrong inside it, not that it is one.
         if finding.at not in outer:
             found_at.setdefault((finding.path, finding.kind == "extra_forbidden"), []).append(finding.text)
-    return [Message(_joined(texts, path, block), path, of_key) for (path, of_key), texts in found_at.items()]
+    written = plain(block)
+    return [Message(_joined(texts, path, written), path, of_key) for (path, of_key), texts in found_at.items()]
 
 
 def found(value: object) -> str:
@@ -102,15 +105,12 @@ def _written(block: Node, location: Sequence[str | int]) -> Path:
     return path
 
 
-def _joined(texts: list[str], path: Path, block: Node) -> str:
+def _joined(texts: list[str], path: Path, written: Any) -> str:
     """What several members of a union say of one value, as one sentence."""
     first, *rest = dict.fromkeys(texts)
     if not first.startswith(_WANTED):
         return "\n".join((first, *rest))
-    value: Any = plain(block)
-    for step in path:
-        value = value[step]
-    return f"found {found(value)}; {' or '.join((first, *(text.removeprefix(_WANTED) for text in rest)))}"
+    return f"found {found(reduce(getitem, path, written))}; {' or '.join((first, *(text.removeprefix(_WANTED) for text in rest)))}"
 
 
 def _options_at(model: type[BaseModel], path: Path) -> Iterable[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-MOST_CHARACTERS = 2**15
-"""Longest text; ten times the longest recipe that ships, and read in well under a second whatever it contains."""
+MOST_CHARACTERS = 2**14
+"""Longest text; twenty times the longest recipe that ships, and read in well under a second whatever it contains."""
 
 MOST_DEPTH = 32
 """Deepest nesting; options nest three or four levels."""
@@ -40,7 +40,9 @@ _IN_OTHER_WORDS = (
     (r".*but (?:found|got) '<stream end>'", "the text ends inside brackets that are still open"),
     (r".*expected ',' or '(.)', but got .*", r'a comma is missing here, or a "\1" before this'),
     (r".*expected <block end>, but found .*", "this does not fit the lines above; indent the entries of a block alike, put text in quotes"),
+    (r".*expected the node content, but found '(.+)'", r'a value is missing before "\1"'),
     (r".*could not find expected ':'", _NO_COLON),
+    (r"found duplicate anchor '(.*)'; .*", r'anchor "&\1" stands here a second time'),
     (r"expected a single document.*", "a second document begins; a recipe is one"),
 )
 
