@@ -36,8 +36,8 @@ def _find(name: str, path: Sequence[str] | None) -> tuple[ModuleSpec | None, Seq
         found = getattr(module, "__spec__", None) or ModuleSpec(name, None, origin=getattr(module, "__file__", None))
         return found, getattr(module, "__path__", None)
     for finder in sys.meta_path:
-        # A finder of a package that was never imported may miss its parent; then the module is not found by it.
-        with suppress(ImportError, KeyError):
+        # A finder may miss the parent of a module, which was never imported, or be unable to read the name: then it finds nothing.
+        with suppress(ImportError, KeyError, ValueError):
             if (found := finder.find_spec(name, path)) is not None:
                 return found, found.submodule_search_locations
     return None, None

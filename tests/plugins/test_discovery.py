@@ -47,8 +47,8 @@ def test_a_plugin_declares_components(plugin_folder: Any) -> None:
         (module("broken").replace("(register)", "(register, colour)"), 'register_fusion asks for "colour"; it is given: register'),
         (module("broken").replace("(register)", "(register, *more)"), 'register_fusion asks for "more"; it is given: register'),
         (
-            module("broken").replace("(register)", "(register=None)"),
-            'register_fusion has a default for "register", so pluggy would never give it; leave the default out',
+            module("broken").replace("(register)", "(*, register)"),
+            'register_fusion takes "register" by keyword only; it is given all by position, so leave the "*" out',
         ),
         (
             module("broken").replace("@hookimpl", ""),

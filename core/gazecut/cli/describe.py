@@ -17,8 +17,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from gazecut.errors import PluginError
+from gazecut.inventory import Component
 from gazecut.modules import find_module
-from gazecut.registry import Component
 from gazecut.wording import one_line
 
 _WORDS = {str: "text", int: "integer", float: "number", bool: "true | false", type(None): "null", Path: "path"}
@@ -72,7 +72,7 @@ def describe_options(model: type[BaseModel], default: Any = None, path: str = ""
         required = info.is_required() and not isinstance(default, model)
         blocks = list(_blocks(info.annotation))
         if not isinstance(info.annotation, type) or not blocks:
-            shown = "required" if required else json.dumps(to_jsonable_python(value), ensure_ascii=False).strip('"')
+            shown = "required" if required else json.dumps(to_jsonable_python(value, fallback=str), ensure_ascii=False).strip('"')
             yield Option(path + name, _type(info.annotation, info.metadata), shown, " ".join((info.description or "").split()))
         for block in blocks:
             yield from describe_options(block, value, f"{path}{name}.")

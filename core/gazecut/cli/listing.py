@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from gazecut.cli.tables import columns
 if TYPE_CHECKING:
     from gazecut.components import Kind
     from gazecut.plugins.rows import Row
+    from gazecut.registry import Registry
 
 HEADER = ("KIND", "NAME", "API", "FROM", "STATE")
 
@@ -80,8 +82,9 @@ def show(
     from gazecut.cli.describe import locate_class, options_of
 
     registry, known = installed(), _kind(kind)
-    component = registry.component(known, name)
-    options = options_of(component, registry.config_class(known, name))
+    with _next_step(registry, known, name):
+        component = registry.component(known, name)
+        options = options_of(component, registry.config_class(known, name))
     typer.echo(f"{kind} {name}: {component.spec.summary}")
     typer.echo(f"from {component.origin}, api {component.spec.api}, {locate_class(component.spec.target)}")
     heads = columns([(option.path, option.type, f"default {option.default}".replace("default required", "required")) for option in options])
@@ -91,6 +94,19 @@ def show(
             typer.echo(textwrap.fill(option.meaning, width=100, initial_indent="    ", subsequent_indent="    "))
     if not options:
         typer.echo("\nIt has no options.")
+
+
+@contextmanager
+def _next_step(registry: Registry, kind: Kind, name: str) -> Iterator[None]:
+    """Say behind a message what shows more."""
+    from gazecut.errors import PluginError
+
+    try:
+        yield
+    except PluginError as error:
+        suspects = [failure.origin.distribution for failure in registry.failures if failure.may_provide(kind, name)]
+        culprit = name if name in registry.names(kind) else next(iter(suspects), None)
+        raise PluginError(f"{error}\n{f'Why: gazecut plugins --why {culprit}' if culprit else 'Installed: gazecut plugins'}") from error
 
 
 def _table(rows: list[Row]) -> Iterable[str]:

@@ -8,14 +8,16 @@ from pathlib import Path
 from traceback import StackSummary, TracebackException
 
 import pluggy
+import pydantic
 
 import gazecut
 from gazecut.errors import PluginError
+from gazecut.inventory import Origin
 from gazecut.plugins.checkup import Checkup
-from gazecut.registry import Origin, Registry
+from gazecut.registry import Registry
 from gazecut.suggest import did_you_mean
 
-_MACHINERY = tuple(f"{Path(str(module.__file__)).parent}/" for module in (gazecut, pluggy, importlib))
+_MACHINERY = tuple(f"{Path(str(module.__file__)).parent}/" for module in (gazecut, pluggy, pydantic, importlib))
 
 
 def explain(registry: Registry, checkup: Checkup, name: str) -> str:
@@ -76,7 +78,7 @@ def _traceback(error: BaseException) -> str:
 
 
 def _without_machinery(told: TracebackException | None) -> bool:
-    """Take the frames of Gazecut and of the import system out, in place; whether any frame is left."""
+    """Take the frames of Gazecut, its tools and the import system out, in place; whether any frame is left."""
     if told is None:
         return False
     told.stack = StackSummary.from_list([frame for frame in told.stack if not _is_machinery(frame.filename)])

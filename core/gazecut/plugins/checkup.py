@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from gazecut.components import Kind
 from gazecut.errors import PluginError
+from gazecut.inventory import Component, Remark
 from gazecut.modules import find_module
-from gazecut.plugins.heavy import heavy_modules, imported_remark
-from gazecut.registry import Component, Registry, Remark
+from gazecut.plugins.heavy import heavy_modules, held_modules, imported_remark
+from gazecut.registry import Registry
 from gazecut.wording import as_line, one_line
 
 if TYPE_CHECKING:
@@ -71,7 +73,8 @@ def check_up(registry: Registry, own: bool) -> Checkup:
         for error in _errors(registry, component):
             flaws[component.kind, component.spec.name] = Flaw(component, error)
         if all(remark.origin != component.origin for remark in remarks):
-            remarks += imported_remark(component.origin, heavy_modules() - before)
+            options = sys.modules.get(component.spec.config.partition(":")[0])
+            remarks += imported_remark(component.origin, heavy_modules() - before | held_modules(options))
     return Checkup(flaws, tuple(remarks), len(registry.failures))
 
 
@@ -100,11 +103,14 @@ def _check_options(model: type[BaseModel]) -> None:
         PluginError: Their own defaults are refused.
         Exception: Whatever pydantic or a validator raises.
     """
-    from pydantic import ValidationError
+    from pydantic import PydanticUserError, ValidationError
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a default that JSON cannot say is no flaw
-        model.model_json_schema()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a default that JSON cannot say is no flaw
+            model.model_json_schema()
+    except PydanticUserError as error:
+        raise PluginError(f"its options have no schema: {error.message}") from error
     if any(field.is_required() for field in model.model_fields.values()):
         return
     try:

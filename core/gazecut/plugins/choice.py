@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from gazecut.inventory import HOST, Origin, Remark, Skipped
 from gazecut.modules import find_module
 from gazecut.plugins.given import given_source, is_path
 from gazecut.plugins.source import Source, failing
-from gazecut.registry import HOST, Origin, Remark, Skipped
 from gazecut.suggest import did_you_mean
 
 DISABLE = "GAZECUT_DISABLE"

@@ -9,8 +9,8 @@ from types import ModuleType
 
 from gazecut.components import API, ComponentSpec, Kind, Register
 from gazecut.errors import PluginError
+from gazecut.inventory import Component, Loaded
 from gazecut.plugins.source import Source
-from gazecut.registry import Component, Loaded
 
 _NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
 _MODULE = re.compile(r"\w+(\.\w+)*")

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import CodeType, ModuleType
 
 from gazecut.errors import PluginError
+from gazecut.inventory import Origin
 from gazecut.plugins.source import Source, failing
-from gazecut.registry import Origin
 from gazecut.suggest import did_you_mean
 
 _SUFFIX = ".py"

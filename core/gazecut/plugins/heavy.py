@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 
-from gazecut.registry import Origin, Remark
+from gazecut.inventory import Origin, Remark
 
 HEAVY = ("torch", "transformers", "sam2", "tensorflow", "jax")
 

@@ -53,8 +53,7 @@ def _check_arguments(function: object, hook: str) -> None:
     if not callable(function):
         return
     for name, parameter in inspect.signature(function).parameters.items():
-        optional = parameter.default is not parameter.empty
-        if name in _SPECS[hook] and optional:
-            raise PluginError(f'{hook} has a default for "{name}", so pluggy would never give it; leave the default out')
-        if name not in _SPECS[hook] and not optional:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            raise PluginError(f'{hook} takes "{name}" by keyword only; it is given all by position, so leave the "*" out')
+        if name not in _SPECS[hook] and parameter.default is parameter.empty:
             raise PluginError(f'{hook} asks for "{name}"; it is given: {", ".join(_SPECS[hook])}')

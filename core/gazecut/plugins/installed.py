@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from importlib import metadata
 
 from gazecut.components import ENTRY_POINT_GROUP
+from gazecut.inventory import Origin, normalised
 from gazecut.plugins.source import Source, failing
-from gazecut.registry import Origin, normalised
 from gazecut.wording import one_line
 
 _TABLE = "entry_points.txt"

@@ -9,11 +9,12 @@ import pluggy
 
 from gazecut.components import KINDS, Hooks, Kind, hookimpl
 from gazecut.errors import PluginError
+from gazecut.inventory import NO_VERSION, Component, Failure, Loaded, Origin, Remark, Skipped
 from gazecut.plugins.declared import Declared
 from gazecut.plugins.heavy import heavy_modules, held_modules, imported_remark
 from gazecut.plugins.hooks import check_hooks
 from gazecut.plugins.source import Source
-from gazecut.registry import NO_VERSION, Component, Failure, Loaded, Origin, Registry, Remark, Skipped
+from gazecut.registry import Registry
 
 
 class Loader:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gazecut.components import KINDS
+from gazecut.inventory import Component, Failure, Origin
 from gazecut.plugins.checkup import Checkup
 from gazecut.plugins.hooks import listens
-from gazecut.registry import Component, Failure, Origin, Registry, missing_modules
+from gazecut.registry import Registry, missing_modules
 
 UNKNOWN = "?"
 NONE = "-"

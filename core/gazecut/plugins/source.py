@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gazecut.errors import PluginError
-from gazecut.registry import Origin
+from gazecut.inventory import Origin
 
 
 @dataclass(frozen=True, eq=False)
