@@ -151,7 +151,7 @@ def slots(data: Any) -> Any:
             yield from slots(value)
 
 
-PATHS = st.lists(st.sampled_from(WORDS) | TEXT, max_size=4).map(".".join)
+PATHS = st.lists(st.sampled_from(WORDS) | TEXT, max_size=4).map(".".join) | st.just("mllm" + ".a" * 2000)
 ASSIGNMENTS = st.builds("{}{}{}".format, PATHS, st.sampled_from(["=", "=", "=", "", ": ", "=="]), TEXT | JSON.map(json.dumps))
 
 

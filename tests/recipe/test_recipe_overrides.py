@@ -99,6 +99,8 @@ def test_python_values(load: Any) -> None:
             'exporters.masks.x exporters has no entry "masks"; its entries: none; wanted the list whole, "exporters=[...]"',
         ),
         ("segmenter=clasical", 'segmenter.use no segmenter is called "clasical"; installed: classical; did you mean "classical"?'),
+        (f"mllm{'.a' * 2000}=1", f"mllm{'.a' * 56}.... a path of more than 32 options; wanted stage.option"),
+        ("fusion.mean.sampler=", 'fusion.mean.sampler fusion "mean" has no such option'),
         ("extends=pocket", f"extends cannot be set; there are: {STAGES}"),
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from gazecut.recipe.problems import Place, Problems, shown
 from gazecut.recipe.sources import as_block, component_name, merge, merge_block
 from gazecut.recipe.stages import KEYS, LISTS
+from gazecut.recipe.syntax import MOST_DEPTH
 from gazecut.recipe.tree import Entry, Node, Scalar, parse, plant
 from gazecut.suggest import did_you_mean
 
@@ -73,6 +74,9 @@ def _moved(node: Node, place: Place) -> Node:
 
 def _put(tree: Node, path: str, value: Node, problems: Problems) -> Node:
     stage, *rest = path.split(".")
+    if len(rest) > MOST_DEPTH:
+        problems.add(value.place, path, f"a path of more than {MOST_DEPTH} options; wanted stage.option")
+        return tree
     if stage not in SETTABLE:
         what = "cannot be set" if stage in KEYS else f'no stage is called "{shown(stage)}"'
         guess = _guess(tree, path) or ("" if stage in KEYS else did_you_mean(shown(stage), SETTABLE))
