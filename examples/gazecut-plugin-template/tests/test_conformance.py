@@ -1,0 +1,11 @@
+"""Both components keep the rules of their kind."""
+
+from gazecut.testing import FusionConformance, ScorerConformance
+
+
+class TestHeatGainScorer(ScorerConformance):
+    component = "heat-gain"
+
+
+class TestMaxFusion(FusionConformance):
+    component = "max"
