@@ -59,7 +59,7 @@ def show(
 
 @app.command("check")
 def check(
-    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE...", help="Built-in names or YAML files.")],
+    recipes: Annotated[list[str], typer.Argument(metavar="RECIPE", help="Built-in names or YAML files.")],
     overrides: Overrides = None,
 ) -> None:
     """Check recipes without running anything; all problems at once.
