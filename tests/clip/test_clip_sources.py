@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import gc
+import io
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +83,19 @@ def test_array_indices_are_checked():
             "frame 0 has dtype float32; wanted frames (H, W, 3) uint8, RGB from 0 to 255. Values in [0, 1] become",
         ),
         (np.zeros((2, 4, 4, 3), np.int64), "frame 0 has dtype int64; wanted frames"),
-        (np.zeros((4, 4, 3), np.uint8), "frame 0 has shape (4, 3); wanted"),
-        (np.zeros((2, 4, 4), np.uint8), "frame 0 has shape (4, 4); wanted"),
-        (np.zeros((2, 4, 4, 4), np.uint8), "frame 0 has shape (4, 4, 4); wanted"),
+        (
+            np.zeros((4, 4, 3), np.uint8),
+            "frame 0 has shape (4, 3); wanted frames (H, W, 3) uint8, RGB from 0 to 255. If it is one image (H, W, 3), give image[None].",
+        ),
+        (np.zeros((2, 4, 4), np.uint8), "0 to 255. Grey frames (T, H, W) become that by numpy.repeat(frames[..., None], 3, axis=-1)."),
+        (np.zeros((2, 4, 4, 4), np.uint8), "0 to 255. Frames with alpha (T, H, W, 4) become that by frames[..., :3]."),
+        (np.zeros((2, 3, 4, 4), np.uint8), "0 to 255. Frames with alpha (T, H, W, 4) become that by frames[..., :3]."),
+        (np.zeros((2, 3, 8, 9), np.uint8), "0 to 255. Frames (T, 3, H, W) become that by numpy.moveaxis(frames, 1, -1)."),
+        (np.zeros((2, 4, 4, 1), np.uint8), "frame 0 has shape (4, 4, 1); wanted"),
+        (np.zeros((), np.uint8), "it has shape (); wanted frames (T, H, W, 3) uint8, RGB from 0 to 255."),
+        (["one.png", "two.png"], "frame 0 has dtype <U7; wanted frames"),
+        ({"a": 1}, "cannot read a clip from dict; wanted the path of a video file"),
+        (b"clip.mp4", "cannot read a clip from bytes; wanted the path of a video file"),
         (np.zeros((2, 0, 4, 3), np.uint8), "frame 0 has shape (0, 4, 3); wanted"),
         (
             [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5, 3), np.uint8)],
@@ -98,8 +112,88 @@ def test_what_is_no_clip(source, message):
 
 
 def test_a_clip_has_a_frame_rate():
-    with pytest.raises(ClipError, match="fps is 0; wanted more than 0"):
-        ArrayClip(frames_of(1), fps=0)
+    for fps in (0, -1, float("inf"), float("nan")):
+        with pytest.raises(ClipError, match=f"fps is {fps:g}; wanted more than 0"):
+            ArrayClip(frames_of(1), fps=fps)
+
+
+def test_arrays_need_not_be_contiguous():
+    frames = frames_of(6, 10, 14)[::2, ::2, ::-1]
+    clip = open_clip(frames)
+    assert clip.size == (5, 14)
+    assert np.array_equal(np.stack(list(clip.frames())), frames)
+    assert next(clip.frames()).flags.c_contiguous
+    assert np.array_equal(np.stack(list(open_clip(iter(frames)).frames())), frames)
+
+
+def test_iterators_may_give_tensors_and_anything_iterable_may_be_given():
+    torch = pytest.importorskip("torch")
+    frames = frames_of(4)
+
+    class Camera:
+        def __iter__(self):
+            yield from torch.from_numpy(frames)
+
+    for source in (iter(torch.from_numpy(frames)), Camera(), dict(enumerate(frames)).values()):
+        assert np.array_equal(np.stack(list(open_clip(source).frames())), frames)
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    """The folder that temporary files go to."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_an_iterator_that_raises_passes_its_error_on_and_leaves_nothing(scratch):
+    class UnpluggedError(OSError):
+        pass
+
+    def camera():
+        yield from frames_of(3)
+        raise UnpluggedError(5, "the camera is gone")
+
+    with pytest.raises(UnpluggedError, match="the camera is gone"):
+        open_clip(camera())
+    assert list(scratch.iterdir()) == []
+
+
+def test_the_temporary_file_goes_with_the_clip(scratch):
+    clip = open_clip(iter(frames_of(3)))
+    assert len(list(clip.frames())) == 3
+    del clip
+    gc.collect()
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_full_temporary_folder(scratch, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **options: Full())
+    expected = (
+        f'cannot keep frame 0 of clip "frames" in "{scratch}": No space left on device; make room there, or name a larger folder in TMPDIR.'
+    )
+    with pytest.raises(ClipError, match=f"^{re.escape(expected)}$"):
+        open_clip(iter(frames_of(3)))
+
+
+def test_frames_that_come_one_by_one_are_not_gathered_in_memory():
+    code = """
+import resource, numpy as np
+from gazecut.clip import open_clip
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before = peak()
+clip = open_clip(np.full((720, 1280, 3), number, np.uint8) for number in range(100))
+print(clip.length, round(peak() - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    length, grown = map(int, done.stdout.split())
+    assert length == 100
+    assert grown < 40, "MB; all frames together are 276"
 
 
 def test_a_folder_is_read_in_natural_order(tmp_path):

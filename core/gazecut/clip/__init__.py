@@ -52,10 +52,8 @@ def _open(source: Source) -> Clip:
     if isinstance(source, str | os.PathLike):
         try:
             return _open_path(Path(source))
-        except (OSError, ValueError) as exc:  # ValueError: a null byte in the path
-            raise ClipError(
-                f'cannot open "{source!s}": {getattr(exc, "strerror", None) or exc}; check the path and its permissions.'
-            ) from exc
+        except OSError as exc:
+            raise ClipError(f'cannot open "{source!s}": {exc.strerror or exc}; check the path and its permissions.') from exc
     if isinstance(source, Clip):
         return source
     if isinstance(source, np.ndarray) or hasattr(source, "detach"):

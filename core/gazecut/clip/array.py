@@ -39,6 +39,8 @@ class ArrayClip:
         Raises:
             ClipError: No frames, frames of another dtype or shape, or of different sizes.
         """
+        if isinstance(frames, np.ndarray) and frames.ndim == 0:
+            raise ClipError(f'clip "{name}": it has shape (); wanted frames (T, H, W, 3) uint8, RGB from 0 to 255.')
         if len(frames) == 0:
             raise ClipError(f'clip "{name}" has no frames; give at least one.')
         if not 0 < fps < math.inf:

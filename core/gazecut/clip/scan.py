@@ -21,7 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from gazecut.clip.array import NOMINAL_FPS
-from gazecut.clip.matroska import promised_bytes
+from gazecut.clip.extent import promised_bytes
 from gazecut.clip.pixels import Turn, check_frame_size
 from gazecut.clip.stream import CURE, digest, display_turn, open_stream, to_rgb, unreadable
 from gazecut.errors import ClipError
