@@ -190,9 +190,9 @@ class MLLMConformance(Conformance[MLLMBackend]):
 
     def test_nothing_is_captured_after_an_error(self) -> None:
         """After an error nothing is being captured, and the next question is answered as ever."""
-        hooks = hook_count(self.built())
         with self.built().open(noise(), "video") as session:
             wanted = session.ask([Question(TEXTS[0])])[0].texts
+            hooks = hook_count(self.built())
             for wrong in (Question(TEXTS[0], NO_SUCH_LAYER), Question(TEXTS[0], FULL, Steering(np.zeros((2, 1), np.float32)))):
                 try:
                     session.ask([wrong])

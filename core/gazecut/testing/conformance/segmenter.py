@@ -93,10 +93,10 @@ class SegmenterConformance(Conformance[Segmenter]):
         self.require(shapes == {(1, *size)}, f"masks of shapes {sorted(shapes)}", f"{(1, *size)}")
 
     def test_questions_do_not_change_each_other(self) -> None:
-        """The same question gets the same answer, whatever was asked in between, in this session or another."""
+        """The same question gets the same answer, whatever was asked of the session in between."""
         square = moving_square(FRAMES)
-        first = self._both(square, 2, [0, 1, 2, 3, 4])
         with self.built().open(square.clip) as session:
+            first = _ask(session, square, 2, [0, 1, 2, 3, 4])
             _ask(session, square, 4, [3, 4])
             next(session.propagate(0, square.truth[:1], range(FRAMES), samples.square_maps(FRAMES), np.arange(FRAMES)))
             self.same(first, _ask(session, square, 2, [0, 1, 2, 3, 4]), "answers", "after other questions")

@@ -1,0 +1,162 @@
+"""A segmenter that breaks one rule fails that rule alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gazecut.protocols import Clip, Provenance
+from gazecut.testing import SegmenterConformance
+from gazecut.testing.fakes import FakeSegmenter, FakeSegmenterSession
+from gazecut.values import Candidates, FrameMasks, Points
+
+
+class Segmenter(FakeSegmenter):
+    def __init__(self, session: type[FakeSegmenterSession]) -> None:
+        super().__init__()
+        self.session, self.opened = session, 0
+
+    def open(self, clip: Clip) -> FakeSegmenterSession:
+        self.opened += 1
+        session = super().open(clip)
+        session.__class__ = self.session
+        session.number = self.opened
+        return session
+
+
+class Silent(FakeSegmenter):
+    def describe(self) -> Provenance:
+        return Provenance("", "")
+
+
+class OnePerPoint(FakeSegmenterSession):
+    def masks_at(self, frame: int, points: Points, heat: np.ndarray) -> Candidates:
+        return super().masks_at(frame, replace(points, candidate=np.arange(len(points))), heat)
+
+
+class Overconfident(FakeSegmenterSession):
+    def masks_at(self, *asked: object) -> Candidates:
+        said = super().masks_at(*asked)
+        return replace(said, predicted_iou=said.predicted_iou * 2)
+
+
+class NeedsPoints(FakeSegmenterSession):
+    def masks_at(self, frame: int, points: Points, heat: np.ndarray) -> Candidates:
+        return super().masks_at(int(points.frame[0]), points, heat)
+
+
+class Streaming(FakeSegmenterSession):
+    """Changes what a propagation gives."""
+
+    def propagate(self, frame: int, masks: np.ndarray, frames: list[int], *asked: object) -> Iterator[FrameMasks]:
+        yield from self.changed(list(super().propagate(frame, masks, frames, *asked)), len(masks))
+
+    def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
+        raise NotImplementedError
+
+
+class Skipping(Streaming):
+    def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
+        return items[:-1] if len(items) == 3 else items
+
+
+class Ascending(Streaming):
+    def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
+        return sorted(items, key=lambda item: item.frame)
+
+
+class Merging(Streaming):
+    def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
+        return [replace(item, masks=item.masks[:1]) for item in items]
+
+
+class Wide(Streaming):
+    def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
+        return [replace(item, logits=np.zeros((objects, 2, 2), np.float32)) for item in items]
+
+
+class NeedsTwoFrames(Streaming):
+    def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
+        return [items[0], items[1], *items[2:]] if len(self._truth) == 1 else items
+
+
+class EvenSizes(FakeSegmenterSession):
+    def masks_at(self, *asked: object) -> Candidates:
+        said = super().masks_at(*asked)
+        height, width = said.masks.shape[1:]
+        return replace(said, masks=said.masks[:, : height // 2 * 2, : width // 2 * 2])
+
+
+class Tiring(FakeSegmenterSession):
+    """Trusts less for every frame that it was asked about before."""
+
+    def masks_at(self, frame: int, *asked: object) -> Candidates:
+        self.frames = {*getattr(self, "frames", ()), frame}
+        said = super().masks_at(frame, *asked)
+        return replace(said, predicted_iou=said.predicted_iou / np.float32(len(self.frames)))
+
+
+class Numbered(FakeSegmenterSession):
+    """Trusts less in every session."""
+
+    def masks_at(self, *asked: object) -> Candidates:
+        said = super().masks_at(*asked)
+        return replace(said, predicted_iou=said.predicted_iou / np.float32(self.number))
+
+
+class Scribbling(FakeSegmenterSession):
+    def masks_at(self, frame: int, points: Points, heat: np.ndarray) -> Candidates:
+        said = super().masks_at(frame, points, heat)
+        points.score[:] = 0
+        return said
+
+
+class CloseOnce(FakeSegmenterSession):
+    def close(self) -> None:
+        if self.closed:
+            raise RuntimeError("closed already")
+        super().close()
+
+
+class OpenAfterSuccess(FakeSegmenterSession):
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is not None:
+            self.close()
+
+
+class OpenAfterError(FakeSegmenterSession):
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if error is None:
+            self.close()
+
+
+VIOLATIONS: dict[str, Callable] = {
+    "test_it_describes_itself": Silent,
+    "test_every_candidate_gets_a_mask": lambda: Segmenter(OnePerPoint),
+    "test_trust_is_a_share": lambda: Segmenter(Overconfident),
+    "test_no_points_give_no_masks": lambda: Segmenter(NeedsPoints),
+    "test_every_asked_frame_comes_once": lambda: Segmenter(Skipping),
+    "test_forwards_then_backwards": lambda: Segmenter(Ascending),
+    "test_followed_masks_have_the_clips_size": lambda: Segmenter(Merging),
+    "test_logits_are_finite_half_floats": lambda: Segmenter(Wide),
+    "test_a_clip_of_one_frame_is_segmented": lambda: Segmenter(NeedsTwoFrames),
+    "test_odd_sizes_are_segmented": lambda: Segmenter(EvenSizes),
+    "test_questions_do_not_change_each_other": lambda: Segmenter(Tiring),
+    "test_input_is_unchanged": lambda: Segmenter(Scribbling),
+    "test_same_input_gives_same_output": lambda: Segmenter(Numbered),
+    "test_closing_twice_is_fine": lambda: Segmenter(CloseOnce),
+    "test_a_closed_session_refuses": lambda: Segmenter(OpenAfterSuccess),
+    "test_an_error_closes_the_session": lambda: Segmenter(OpenAfterError),
+}
+
+
+def test_every_rule_has_a_violation(own_rules: Callable) -> None:
+    assert set(VIOLATIONS) == own_rules(SegmenterConformance)
+
+
+@pytest.mark.parametrize("rule", VIOLATIONS)
+def test_a_violation_fails_its_rule_alone(rule: str, broken: Callable, make_case: Callable) -> None:
+    assert set(broken(make_case(SegmenterConformance, VIOLATIONS[rule]))) == {rule}
