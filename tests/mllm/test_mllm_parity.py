@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -34,12 +35,18 @@ def case(request: pytest.FixtureRequest, shared: Callable[[str], Path], tmp_path
     return load(tmp_path, device="cpu"), prepared(name, data), data
 
 
-def test_rollout_row(case: tuple[HFBackend, dict[str, Any], Any]) -> None:
+@pytest.mark.parametrize("kernel", ["auto", "chunked", "reference", pytest.param("fused", marks=pytest.mark.gpu)])
+def test_rollout_row(case: tuple[HFBackend, dict[str, Any], Any], kernel: Any) -> None:
     backend, inputs, data = case
     trace = backend.trace(inputs, int(data["start_layer"]))
-    row = rollout_row(trace.layers, trace.visual_columns)
+    layers = trace.layers
+    if kernel == "fused" and os.environ.get("TRITON_INTERPRET") != "1":
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device, and TRITON_INTERPRET is not 1")
+        layers = [(query.cuda(), key.cuda(), scale) for query, key, scale in layers]
+    row = rollout_row(layers, trace.visual_columns, kernel=kernel)
     assert row.dtype == torch.float32
-    error = np.linalg.norm(row.numpy() - data["rollout"][0]) / np.linalg.norm(data["rollout"][0])
+    error = np.linalg.norm(row.cpu().numpy() - data["rollout"][0]) / np.linalg.norm(data["rollout"][0])
     assert error <= 1e-5
 
 

@@ -16,7 +16,7 @@ from gazecut_mllm.rollout.reach import Reach
 
 SCORES_BYTES = {"cpu": 16 << 20}  # of one chunk's scores; more falls out of the processor's cache
 GPU_SCORES_BYTES = 512 << 20
-MOST_ROWS = {"cpu": 64}  # beyond that a chunk only costs memory
+MOST_ROWS = {"cpu": 32}  # beyond that a chunk only costs memory
 GPU_MOST_ROWS = 256
 FEWEST_ROWS = 8
 
