@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -56,6 +56,15 @@ class Prefix:
 
     def __len__(self) -> int:
         return len(self.opening.ids)
+
+    def part(self, sequences: slice) -> Prefix:
+        """Some of its sequences; keys, values and queries are views of this one's."""
+        cache = snapshot(self.cache)
+        layers: list[Any] = cache.layers  # of attention, all of them: others have no keys
+        for layer in layers:
+            layer.keys, layer.values = layer.keys[sequences], layer.values[sequences]
+        queries, keys = ({layer: kept[sequences] for layer, kept in each.items()} for each in (self.queries, self.keys))
+        return replace(self, sequences=len(range(self.sequences)[sequences]), cache=cache, queries=queries, keys=keys)
 
 
 def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor], sequences: int, layers: range) -> Prefix:

@@ -7,7 +7,7 @@ Tried on transformers 5.17.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,11 +22,12 @@ from gazecut_mllm.config import Qwen2VLConfig
 from gazecut_mllm.devices import peak_memory, resolve_device, resolve_dtype
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
+from gazecut_mllm.memory import BatchLimit, memory_explained
 from gazecut_mllm.positions import VisualBlock, mrope_positions
-from gazecut_mllm.prefix import Opening, prefill
+from gazecut_mllm.prefix import Opening, Prefix, prefill
 from gazecut_mllm.session import Reader, VisualSession, embeddings_for
 from gazecut_mllm.sizes import grid_size, resize
-from gazecut_mllm.weights import Checkpoint, load_model, load_processor, locate
+from gazecut_mllm.weights import Checkpoint, check_family, load_model, load_processor, locate
 
 VIEWS = ("video", "frame")
 
@@ -42,11 +43,14 @@ class QwenBackend:
         Raises:
             WeightsError: The weights cannot be found, read, or are of another family, or the tokenizer is not the model's.
             DeviceError: The machine has no such device.
+            BackendError: The model does not fit into its memory.
         """
         device = resolve_device(runtime.device)
         checkpoint = locate(config.weights, config.revision)
+        check_family(checkpoint, self.family)
         processor = load_processor(checkpoint)
-        hf = HFBackend(load_model(checkpoint, self.family, resolve_dtype(config.dtype, device), device))
+        with memory_explained(f"Choose smaller weights than {config.weights}, or another --device than {device}."):
+            hf = HFBackend(load_model(checkpoint, None, resolve_dtype(config.dtype, device), device))
         _check_tokens(checkpoint, processor, hf)
         self._config, self._processor, self._revision = config, processor, checkpoint.revision
         decoder = Decoder(hf.model, processor.tokenizer, config.max_new_tokens)
@@ -67,7 +71,7 @@ class QwenBackend:
 
         Raises:
             BackendError: The view is unknown, the model lacks a layer, a prelude is of another width, frames are too long for their
-                width, or the processor laid out other tokens than the grid says.
+                width, the processor laid out other tokens than the grid says, or memory runs out with one sequence at a time.
         """
         layout = self._layout(frames, view)
         layers = self._reader.hf.layer_range(*((trace.first_layer, trace.last_layer) if trace else (0, None)))
@@ -75,18 +79,27 @@ class QwenBackend:
         slots = layout.slots if view == "video" else 1
         block = VisualBlock(slots, layout.rows, layout.columns, self.slot_step(frames) if view == "video" else 1.0)
         opening = self._opening(block, kind, prelude)
-        batch = self._config.views.video.batch if view == "video" else self._config.views.frame.batch
-        prefixes = [
-            prefill(self._reader.hf, opening, pixels, sequences, layers) for pixels, sequences in self._pixels(frames.images, layout, kind)
-        ]
-        return VisualSession(self._reader, kind, prefixes, layout, batch)
+        limit = self._limit(view, len(frames))
+        images = frames.images[None] if view == "video" else frames.images[:, None]  # (sequences, frames of each, H, W, 3)
+        prefixes: list[Prefix] = []
+        while (done := sum(prefix.sequences for prefix in prefixes)) < len(images):
+            some = images[done : done + limit.size]
+            prefix = limit.attempt(len(some), partial(self._prefilled, some, layout, kind, opening, layers))
+            if prefix is not None:
+                prefixes.append(prefix)
+        return VisualSession(self._reader, kind, prefixes, layout, limit)
 
     @torch.inference_mode()
     def complete(self, text: str) -> str:
-        """The greedy answer to a text-only turn."""
+        """The greedy answer to a text-only turn.
+
+        Raises:
+            BackendError: Memory runs out.
+        """
         ids = torch.tensor([self._reader.chat.text(text)], device=self._reader.hf.device)
         positions = torch.arange(ids.shape[1], device=ids.device).expand(3, 1, -1)
-        return self._reader.decoder.words(self._reader.decoder.generate(ids, torch.ones_like(ids), positions)[0])
+        with memory_explained(f"Lower mllm.max_new_tokens (now {self._config.max_new_tokens}) or sampler.frames."):
+            return self._reader.decoder.words(self._reader.decoder.generate(ids, torch.ones_like(ids), positions)[0])
 
     def describe(self) -> Provenance:
         """Device, dtype and weights, for the manifest."""
@@ -123,20 +136,33 @@ class QwenBackend:
         positions = mrope_positions(hf.is_visual(ids), [block]).to(hf.device)
         return Opening(ids, positions, visual, soft, at)
 
-    def _pixels(self, images: np.ndarray, layout: GridLayout, kind: Literal["video", "image"]) -> Iterator[tuple[dict[str, Any], int]]:
-        """Pixels and grids for the model, and how many sequences they are for, batch by batch."""
+    def _prefilled(
+        self, images: np.ndarray, layout: GridLayout, kind: Literal["video", "image"], opening: Opening, layers: range
+    ) -> Prefix:
+        """The prefix of some sequences of the view, from their frames (B, frames of each, H, W, 3)."""
+        return prefill(self._reader.hf, opening, self._pixels(images, layout, kind), len(images), layers)
+
+    def _pixels(self, images: np.ndarray, layout: GridLayout, kind: Literal["video", "image"]) -> dict[str, torch.Tensor]:
+        """Pixels and grids for the model."""
         size = (layout.rows * self._cell, layout.columns * self._cell)
         common = {"do_resize": False, "return_tensors": "pt", "input_data_format": "channels_last"}
         if kind == "video":
-            output = self._processor.video_processor([resize(images, size)], do_sample_frames=False, **common)
-            self._check_grid(output["video_grid_thw"], 1, layout.slots, layout)
-            yield {name: output[name] for name in ("pixel_values_videos", "video_grid_thw")}, 1
-            return
-        for start in range(0, len(images), self._config.views.frame.batch):
-            shown = resize(images[start : start + self._config.views.frame.batch], size)
-            output = self._processor.image_processor(list(shown), **common)
-            self._check_grid(output["image_grid_thw"], len(shown), 1, layout)
-            yield {name: output[name] for name in ("pixel_values", "image_grid_thw")}, len(shown)
+            output = self._processor.video_processor([resize(video, size) for video in images], do_sample_frames=False, **common)
+            names, slots = ("pixel_values_videos", "video_grid_thw"), layout.slots
+        else:
+            output = self._processor.image_processor([resize(image, size)[0] for image in images], **common)
+            names, slots = ("pixel_values", "image_grid_thw"), 1
+        self._check_grid(output[names[1]], len(images), slots, layout)
+        return {name: output[name] for name in names}
+
+    def _limit(self, view: str, frames: int) -> BatchLimit:
+        """Sequences in one forward pass, and what to lower where one is too much."""
+        views = self._config.views
+        larger = [f"mllm.views.video.tokens_per_frame (now {views.video.tokens_per_frame})"]
+        if view == "frame":
+            larger.append(f"mllm.views.frame.scale (now {views.frame.scale})")
+        remedy = f"Lower {', '.join(larger)} or sampler.frames (now {frames})."
+        return BatchLimit(f"mllm.views.{view}.batch", (views.video if view == "video" else views.frame).batch, remedy)
 
     def _check_grid(self, found: torch.Tensor, sequences: int, slots: int, layout: GridLayout) -> None:
         wanted = [[slots, layout.rows * self._merge, layout.columns * self._merge]] * sequences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Literal, Self
 
@@ -15,6 +16,7 @@ from gazecut_mllm.chat import Chat
 from gazecut_mllm.continuation import Continuation, Reply, Suffix
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
+from gazecut_mllm.memory import BatchLimit
 from gazecut_mllm.prefix import Prefix
 
 
@@ -42,7 +44,9 @@ class VisualSession:
 
     layout: GridLayout
 
-    def __init__(self, reader: Reader, kind: Literal["video", "image"], prefixes: Sequence[Prefix], layout: GridLayout, batch: int) -> None:
+    def __init__(
+        self, reader: Reader, kind: Literal["video", "image"], prefixes: Sequence[Prefix], layout: GridLayout, limit: BatchLimit
+    ) -> None:
         """Keep prefilled prefixes.
 
         Args:
@@ -50,10 +54,10 @@ class VisualSession:
             kind: What the chat template calls the visual tokens.
             prefixes: The sequences of the view, in order, in batches.
             layout: What each visual token covers.
-            batch: Most sequences in one forward pass.
+            limit: Most sequences in one forward pass.
         """
         self.layout = layout
-        self._reader, self._kind, self._batch = reader, kind, batch
+        self._reader, self._kind, self._limit = reader, kind, limit
         self._prefixes: tuple[Prefix, ...] | None = tuple(prefixes)
 
     @torch.inference_mode()
@@ -61,8 +65,8 @@ class VisualSession:
         """Answer several questions from the shared prefix, greedily.
 
         Raises:
-            BackendError: The session is closed, a trace asks for layers that the model lacks or the session does not keep, or steering
-                is of another width or place than the session can take.
+            BackendError: The session is closed, a trace asks for layers that the model lacks or the session does not keep, steering is of
+                another width or place than the session can take, or memory runs out with one sequence at a time.
             PromptError: A question holds one of the model's own visual tokens.
         """
         if self._prefixes is None:
@@ -70,11 +74,8 @@ class VisualSession:
         suffixes = [self._suffix(question) for question in questions]
         replies: list[list[Reply]] = [[] for _ in suffixes]
         for prefix in self._prefixes:
-            at_once = max(1, self._batch // prefix.sequences)
-            for start in range(0, len(suffixes), at_once):
-                batch = Continuation(self._reader.hf, prefix, suffixes[start : start + at_once]).replies(self._reader.decoder)
-                for index, of_suffix in enumerate(batch, start):
-                    replies[index] += of_suffix
+            for of_suffix, more in zip(replies, self._replies(prefix, suffixes), strict=True):
+                of_suffix += more
         return [_answer(of_question) for of_question in replies]
 
     def close(self) -> None:
@@ -86,6 +87,22 @@ class VisualSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+    def _replies(self, prefix: Prefix, suffixes: Sequence[Suffix]) -> list[list[Reply]]:
+        """One list per suffix, one reply per sequence; in as few batches as the limit allows."""
+        done: list[list[Reply]] = []
+        while len(done) < len(suffixes):
+            at_once = self._limit.size // prefix.sequences
+            if not at_once:  # memory ran out with one suffix for all sequences
+                parts = prefix.part(slice(self._limit.size)), prefix.part(slice(self._limit.size, None))
+                first, second = (self._replies(part, suffixes[len(done) :]) for part in parts)
+                return [*done, *(before + after for before, after in zip(first, second, strict=True))]
+            some = suffixes[len(done) : len(done) + at_once]
+            done += self._limit.attempt(len(some) * prefix.sequences, partial(self._continued, prefix, some)) or ()
+        return done
+
+    def _continued(self, prefix: Prefix, suffixes: Sequence[Suffix]) -> list[list[Reply]]:
+        return Continuation(self._reader.hf, prefix, suffixes).replies(self._reader.decoder)
 
     def _suffix(self, question: Question) -> Suffix:
         turn = self._reader.chat.turn(question.text, self._kind)

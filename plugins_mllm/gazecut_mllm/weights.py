@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from httpx import HTTPError
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from gazecut.errors import WeightsError
@@ -86,10 +87,29 @@ def _inside_package(weights: str) -> Path:
     try:
         folder = Path(str(resources.files(package))) / inside
     except (ModuleNotFoundError, TypeError, ValueError):
-        raise WeightsError(f'weights: {weights}: no package "{package}" is installed.') from None
+        raise WeightsError(f'weights: {weights}: no package "{package}" is installed; install it, or give a folder or a hub id.') from None
     if not folder.is_dir():
         raise WeightsError(f'weights: {weights}: package "{package}" has no folder "{inside}"; looked at {folder}. Reinstall the package.')
     return folder
+
+
+def check_family(checkpoint: Checkpoint, family: str) -> None:
+    """Refuse a folder that is no checkpoint, or one of another family; reads `config.json` alone.
+
+    Raises:
+        WeightsError: It has no config.json, one that cannot be read, or one of a model of another type.
+    """
+    if not (checkpoint.folder / "config.json").is_file():
+        raise WeightsError(
+            f"weights: {checkpoint.about} has no config.json; wanted a whole checkpoint: config.json, *.safetensors and the files of "
+            "tokenizer and processor."
+        )
+    with _explained(checkpoint, "config.json"):
+        found = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8")).get("model_type")
+    if found != family:
+        hint = {"qwen2_vl": "qwen2-vl", "qwen2_5_vl": "qwen2.5-vl"}.get(found)
+        then = f'Set mllm.use to "{hint}".' if hint else "Choose weights of that family."
+        raise WeightsError(f'weights: {checkpoint.about} holds a model of type "{found}"; wanted "{family}". {then}')
 
 
 def load_model(checkpoint: Checkpoint, family: str | None, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
@@ -104,12 +124,8 @@ def load_model(checkpoint: Checkpoint, family: str | None, dtype: torch.dtype, d
     Raises:
         WeightsError: It cannot be found or read, is of another family, or lacks weights.
     """
-    with _explained(checkpoint, "config.json"):
-        found = AutoConfig.from_pretrained(checkpoint.folder, **LOCAL).model_type
-    if family is not None and found != family:
-        hint = {"qwen2_vl": "qwen2-vl", "qwen2_5_vl": "qwen2.5-vl"}.get(found)
-        then = f'Set mllm.use to "{hint}".' if hint else "Choose weights of that family."
-        raise WeightsError(f'weights: {checkpoint.about} holds a model of type "{found}"; wanted "{family}". {then}')
+    if family is not None:
+        check_family(checkpoint, family)
     with _explained(checkpoint, "weights in safetensors form"), _quiet():
         loaded: Any = AutoModelForImageTextToText.from_pretrained(
             checkpoint.folder,
