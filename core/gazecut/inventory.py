@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 from gazecut.components import ComponentSpec, Kind
-from gazecut.errors import PluginError
-from gazecut.wording import as_line, one_line
+from gazecut.wording import one_line
 
 HOST = "gazecut"
 NO_VERSION = "-"
@@ -23,16 +22,16 @@ class Origin:
         distribution: The distribution, for example "gazecut"; of what is not installed, "my_scorer.py" or "module my_package.plugin".
         version: Its version, for example "0.1.0"; "-" for none.
         entry_point: Name of its entry point; empty for a plugin that is not installed.
-        given: Whether the call or the command named it, so that nobody can go on without it.
+        given: As the call or the command named it, so that nobody goes on without it; empty for all others.
     """
 
     distribution: str
     version: str = NO_VERSION
     entry_point: str = ""
-    given: bool = False
+    given: str = ""
 
     @classmethod
-    def of_module(cls, name: str, given: bool = False) -> Origin:
+    def of_module(cls, name: str, given: str = "") -> Origin:
         """The origin of a module that no distribution declares."""
         return cls(f"{_MODULE}{name}", given=given)
 
@@ -91,7 +90,7 @@ class Failure:
     @property
     def reason(self) -> str:
         """One line: what went wrong."""
-        return as_line(str(self.error)) if isinstance(self.error, PluginError) else one_line(self.error)
+        return one_line(self.error)
 
     def may_provide(self, kind: Kind, name: str) -> bool:
         """Whether this plugin, had it loaded, might have brought a component."""

@@ -11,7 +11,7 @@ from gazecut.errors import PluginError
 from gazecut.inventory import Component, Failure, Loaded, Remark, Skipped
 from gazecut.modules import find_module
 from gazecut.suggest import did_you_mean
-from gazecut.wording import as_line, one_line
+from gazecut.wording import one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -89,7 +89,7 @@ class Registry:
             return _usable_model(model)
         except Exception as error:
             said = f'{kind} "{name}" of {component.origin} takes no options from {component.spec.config}'
-            raise PluginError(f"{said}: {_words(error)}. {_remedy(component)}") from error
+            raise PluginError(f"{said}: {one_line(error)}. {_remedy(component)}") from error
 
     def build(self, kind: Kind, name: str, options: BaseModel, runtime: Runtime) -> Any:
         """A working component.
@@ -123,7 +123,9 @@ class Registry:
         for lost in unloaded:
             if lost.origin.given:
                 cause = lost.error if isinstance(lost, Failure) else None
-                raise PluginError(f"{lost.origin.distribution} was asked for, but not loaded: {lost.reason}") from cause
+                name = lost.origin.given
+                why = f"Why: gazecut plugins --plugin {name} --why {name}"
+                raise PluginError(f"plugin {name} was asked for, but not loaded: {lost.reason}\n{why}") from cause
 
     def _unknown(self, kind: Kind, name: str) -> str:
         known = self.names(kind)
@@ -160,10 +162,6 @@ def _usable_model(model: Any) -> type[BaseModel]:
     except (PydanticUserError, PydanticUndefinedAnnotation) as error:
         raise PluginError(f"it is not complete: {error.message}") from error
     return model
-
-
-def _words(error: Exception) -> str:
-    return as_line(str(error)) if isinstance(error, PluginError) else one_line(error)
 
 
 def _remedy(component: Component) -> str:

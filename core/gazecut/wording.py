@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from gazecut.errors import GazecutError
+
 LONGEST = 200  # characters; a listing is read line by line
 
 
 def one_line(error: BaseException, longest: int = LONGEST) -> str:
-    """What an exception says: its class and its text, on one line, cut short, without control characters."""
+    """What an exception says: its class, unless Gazecut raised it on purpose, and its text, on one line and cut short."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  the text of a foreign exception is foreign code
         text = "(its text cannot be read)"
     name = type(error).__name__
+    if isinstance(error, GazecutError) and text:
+        return as_line(text, longest)
     return as_line(f"{name}: {text}" if text else name, longest)
 
 

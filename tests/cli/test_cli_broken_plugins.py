@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,6 +117,19 @@ WAYS = [
         known=True,
         more={"jax": ""},
     ),
+    Way(
+        "another module imports jax",
+        "ready, but imports jax when it is listed",
+        "from acme_inner import thing\n" + PLUGIN,
+        known=True,
+        more={"jax": "", "acme_inner": "import jax\nthing = 3"},
+    ),
+    Way(
+        "holds torch",
+        "ready, but imports torch and transformers when it is listed",
+        "import types\ntorch, auto = types.ModuleType('torch'), types.ModuleType('transformers.auto')\n" + PLUGIN,
+        known=True,
+    ),
     Way("options import jax", "ready, but imports jax when it is listed", parts="import jax\n" + PARTS, known=True, more={"jax": ""}),
 ]
 
@@ -130,24 +146,30 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.name)
 def test_a_broken_plugin_is_shown_and_harms_nobody(gazecut: Any, plugin_folder: Any, way: Way) -> None:
-    for command in OTHER_COMMANDS:
-        HEALTHY.setdefault(command, gazecut(*command))
+    for other in OTHER_COMMANDS:
+        HEALTHY.setdefault(other, gazecut(*other))
     modules = {"acme": way.plugin, **({"acme_parts": way.parts} if way.parts is not None else {}), **way.more}
     plugin_folder.add("acme-scorers", modules, {"main": "acme"}, version="2.0")
 
-    ended = gazecut("plugins")
+    def command(*arguments: str) -> Any:
+        """As in a process of its own: nothing of the plugin was imported before."""
+        for name in modules:
+            sys.modules.pop(name, None)
+        return gazecut(*arguments)
+
+    ended = command("plugins")
     assert (ended.status, ended.err) == (0, "")
     (line,) = [line for line in ended.out.splitlines() if "acme-scorers 2.0" in line]
     assert line.partition("acme-scorers 2.0")[2].strip().startswith(way.state)
     assert line.split()[:3] != ["?", "?", "?"] if way.known else line.split()[:3] == ["?", "?", "?"]
-    strict = gazecut("plugins", "--json", "--strict")
+    strict = command("plugins", "--json", "--strict")
     (row,) = [row for row in json.loads(strict.out) if row["distribution"] == "acme-scorers"]
     assert row["state"].startswith(way.state)
     assert strict.status == 1
-    why = gazecut("plugins", "--why", "acme-scorers")
+    why = command("plugins", "--why", "acme-scorers")
     assert (why.status, why.err) == (0, "")
-    assert f"{plugin_folder.path.parents[2]}/core/gazecut/" not in why.out
-    assert {command: gazecut(*command) for command in OTHER_COMMANDS} == HEALTHY
+    assert str(Path(inspect.getfile(Pipeline)).parent) not in why.out
+    assert {other: command(*other) for other in OTHER_COMMANDS} == HEALTHY
     _run()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gazecut.errors import PluginError
 from gazecut.modules import find_module
 from gazecut.wording import as_line, one_line
 
@@ -69,6 +70,8 @@ class ShyError(Exception):
         (ValueError("one\n\n  two\tthree "), "ValueError: one two three"),
         (ValueError("a\x1b[31mb\0"), "ValueError: a\N{REPLACEMENT CHARACTER}[31mb\N{REPLACEMENT CHARACTER}"),
         (ShyError(), "ShyError: (its text cannot be read)"),
+        (PluginError("said on purpose"), "said on purpose"),
+        (PluginError(), "PluginError"),
         (ValueError("x" * 300), "ValueError: " + "x" * 185 + "..."),
     ],
 )

@@ -14,7 +14,7 @@ from gazecut.inventory import Component, Remark
 from gazecut.modules import find_module
 from gazecut.plugins.heavy import heavy_modules, held_modules, imported_remark
 from gazecut.registry import Registry
-from gazecut.wording import as_line, one_line
+from gazecut.wording import one_line
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -35,7 +35,7 @@ class Flaw:
     @property
     def reason(self) -> str:
         """One line: what is wrong."""
-        return as_line(str(self.error)) if isinstance(self.error, PluginError) else one_line(self.error)
+        return one_line(self.error)
 
 
 @dataclass(frozen=True)

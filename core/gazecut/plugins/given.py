@@ -24,17 +24,19 @@ def given_source(plugin: ModuleType | str | Path, asked: bool = True) -> Source:
 
     Args:
         plugin: Text with a separator of paths, or that ends with ".py", is a path.
-        asked: Whether the call named it, and not a setting.
+        asked: Whether the call named it, and no setting.
 
     Raises:
         PluginError: It is nothing of the kind.
     """
     if isinstance(plugin, ModuleType):
-        return Source(Origin.of_module(plugin.__name__, asked), lambda: _importable(plugin))
+        name = plugin.__name__
+        return Source(Origin.of_module(name, name if asked else ""), lambda: _importable(plugin))
+    given = str(plugin) if asked else ""
     if isinstance(plugin, Path) or (isinstance(plugin, str) and is_path(plugin)):
-        return _file_source(Path(plugin), asked)
+        return _file_source(Path(plugin), Origin(Path(plugin).name, given=given))
     if isinstance(plugin, str):
-        return _module_source(plugin, asked)
+        return _module_source(plugin, Origin.of_module(plugin, given))
     raise PluginError(f"a plugin is given as a module, its dotted name or the path of a .py file; found {type(plugin).__name__}")
 
 
@@ -82,8 +84,7 @@ class _ContentLoader(SourceFileLoader):
         return code
 
 
-def _file_source(path: Path, asked: bool) -> Source:
-    origin = Origin(path.name, given=asked)
+def _file_source(path: Path, origin: Origin) -> Source:
     if path.is_file() and path.suffix == _SUFFIX:
         return Source(origin, lambda: load_file(path), alias=_identifier(path))
     if path.is_dir():
@@ -94,8 +95,7 @@ def _file_source(path: Path, asked: bool) -> Source:
     return failing(origin, f"there is no file {path}{did_you_mean(path.name, beside)}")
 
 
-def _module_source(name: str, asked: bool) -> Source:
-    origin = Origin.of_module(name, asked)
+def _module_source(name: str, origin: Origin) -> Source:
     if not re.fullmatch(r"\w+(\.\w+)*", name):
         return failing(origin, f'"{name}" is no name of a module; wanted "package.module" or the path of a {_SUFFIX} file')
     return Source(origin, lambda: importlib.import_module(name))
