@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gazecut.clip import PartClip
 from gazecut.interview import Inquiry
 from gazecut.protocols import Clip, Provenance
 from gazecut.result import JudgedTracklet
@@ -38,8 +39,19 @@ def machine_name() -> str:
 
 
 def describe_clip(clip: Clip) -> dict[str, Any]:
-    """Name, length, frames per second and size of a clip."""
-    return {"name": clip.name, "frames": clip.length, "fps": clip.fps, "size": list(clip.size)}
+    """Name, length, frames per second and size of a clip; of a part, which one it is."""
+    about: dict[str, Any] = {"name": clip.name, "frames": clip.length, "fps": clip.fps, "size": list(clip.size)}
+    if isinstance(clip, PartClip):
+        part = clip.part
+        about["part"] = {
+            "start": part.start,
+            "end": part.end,
+            "every": part.every,
+            "first_frame": part.frames[0],
+            "last_frame": part.frames[-1],
+            "of_frames": part.source_length,
+        }
+    return about
 
 
 def describe_inquiry(inquiry: Inquiry) -> dict[str, Any]:

@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
+from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from gazecut.clip import Source
+from gazecut.clip import Moment, Source
 from gazecut.components import Kind
 from gazecut.errors import DeviceError
 from gazecut.observers import Observers
@@ -70,6 +72,7 @@ class Pipeline:
         device: str = "auto",
         seed: int = 0,
         observers: Sequence[object] = (),
+        plugins: Sequence[ModuleType | str | Path] = (),
     ) -> Pipeline:
         """A pipeline from a built-in recipe, a file or a mapping.
 
@@ -79,13 +82,15 @@ class Pipeline:
             device: "auto" (the fastest present), "cpu", "cuda", "cuda:N" or "mps".
             seed: Seed of whatever components draw at random.
             observers: Objects that are told of runs, stages and clips, see `gazecut.observers`.
+            plugins: Plugins that are not installed: modules, dotted names of modules, or paths of .py files.
 
         Raises:
             RecipeError: The recipe has problems; all of them are named at once.
             DeviceError: The device's name is unknown.
-            PluginError: An observer listens to nothing, or to an event that does not exist.
+            PluginError: One of `plugins` does not load, or an observer listens to nothing, or to an event that does not exist.
         """
-        registry = discover()
+        registry = discover(modules=plugins)
+        registry.check_given()
         return cls(load_recipe(recipe, overrides, registry), registry, Runtime(device, seed), observers)
 
     @contextmanager
@@ -106,13 +111,19 @@ class Pipeline:
             finally:
                 self._runs -= 1
 
-    def open(self, source: Source) -> ClipSession:
+    def open(self, source: Source, *, start: Moment | None = None, end: Moment | None = None, every: int = 1) -> ClipSession:
         """A session on one clip: many expressions, one prefill. Close it, or use it in a `with` block.
 
+        Args:
+            source: Video file, folder of images, array (T, H, W, 3) uint8 RGB, iterator of frames, or clip.
+            start: First moment of the part to look at: seconds, text such as "1:02.5", or a frame such as "240f".
+            end: The moment that ends the part, itself outside.
+            every: Keep each n-th frame, at least 1.
+
         Raises:
-            ClipError: The source cannot be read.
+            ClipError: The source cannot be read, or has no such part.
         """
-        return ClipSession(self, source)
+        return ClipSession(self, source, start, end, every)
 
     def segment(self, source: Source, expression: str) -> Result:
         """Masks of what an expression names.

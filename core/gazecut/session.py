@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from gazecut.arrays import floating, namespace, unit_range
-from gazecut.clip import Source, open_clip
+from gazecut.clip import Moment, Source, open_clip
 from gazecut.errors import ShapeError
 from gazecut.interview import Inquiry, Interview
 from gazecut.manifest import describe_clip, describe_inquiry, describe_provenance, describe_tracklets, measured
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 class ClipSession:
     """A pipeline's session on one clip; frames, MLLM sessions and the segmenter's session open when first needed."""
 
-    def __init__(self, pipeline: Pipeline, source: Source) -> None:
-        """Open the clip; nothing is decoded yet beyond what its length needs.
+    def __init__(self, pipeline: Pipeline, source: Source, start: Moment | None = None, end: Moment | None = None, every: int = 1) -> None:
+        """Open the clip, or a part of it; nothing is decoded yet beyond what its length needs.
 
         Raises:
-            ClipError: The source cannot be read.
+            ClipError: The source cannot be read, or has no such part.
         """
         self._pipeline = pipeline
         self._timings = Timings()
@@ -46,7 +46,7 @@ class ClipSession:
         with ExitStack() as run:
             run.enter_context(pipeline.run(clips=1))
             with self._observers.stage("open") as stage:
-                self.clip = open_clip(source)
+                self.clip = open_clip(source, start, end, every)
                 stage.summary = f"{counted(self.clip.length, 'frame')}, {self.clip.size[1]}x{self.clip.size[0]}, {self.clip.fps:g} fps"
             self._run: ExitStack | None = run.pop_all()
 

@@ -52,6 +52,23 @@ def test_several_expressions_get_a_folder_each(gazecut: Any, clip: Path, workdir
     assert [line.split("   ")[-1] for line in ended.out.splitlines()[:-1]] == ["out/the-red-circle", "out/the-largest-object"]
 
 
+def test_a_part_of_a_clip(gazecut: Any, clip: Path, workdir: Path) -> None:
+    ended = gazecut("segment", str(clip), "the red circle", "--start", "0.1", "--end", "5f", "--every", "2", "-o", "out", *QUICK)
+    assert ended.status == 0, ended.err
+    run = json.loads((workdir / "out" / "run.json").read_text())
+    assert run["clip"]["frames"] == len(list((workdir / "out" / "masks").iterdir())) == 2
+    part = {"start": "0.1", "end": "5f", "every": 2, "first_frame": 2, "last_frame": 4, "of_frames": 6}
+    assert run["clip"]["part"] == part
+
+
+def test_a_part_that_is_not_there(gazecut: Any, clip: Path, workdir: Path) -> None:
+    ended = gazecut("segment", str(clip), "the red circle", "--start", "9", "-o", "out", *QUICK)
+    assert ended.status == 2
+    assert ended.err.startswith("gazecut: ")
+    assert "it has 6 frames, the last at 0.417 s" in ended.err
+    assert not (workdir / "out").exists()
+
+
 def test_world_score_is_a_table_by_kind(gazecut: Any) -> None:
     arguments = ("world", "score", "-n", "1", "--expressions", "1", *QUICK)
     ended = gazecut(*arguments)

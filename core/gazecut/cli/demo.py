@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gazecut.cli.installed import asked_plugins
 from gazecut.cli.options import Device, Force, Output
 from gazecut.cli.segment import where_computed
 from gazecut.cli.tables import columns
@@ -46,7 +47,7 @@ def demo(
     scene = render(seed, frames=FRAMES, size=SIZE)
     expression = scene.expressions[0]
     with progress_display() as display:
-        pipeline = Pipeline.from_recipe("pocket", device=device, observers=[display])
+        pipeline = Pipeline.from_recipe("pocket", device=device, observers=[display], plugins=asked_plugins())
         check_destination(output, force=force)
         with staged(sample, SCENE, force=force) as fresh:
             write_scene(scene, fresh)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gazecut.cli.installed import asked_plugins
 from gazecut.cli.options import Device, Force, Output, Overrides, Recipe, Seed
 from gazecut.cli.tables import columns
 from gazecut.words import counted
@@ -17,6 +18,7 @@ from gazecut.words import counted
 if TYPE_CHECKING:
     from gazecut.result import Result
 
+TIME = "seconds, 1:02.5, or a frame such as 240f"
 LONGEST_SLUG = 60  # characters; file systems allow 255 bytes
 
 
@@ -28,6 +30,9 @@ def segment(
     output: Output = Path("out"),
     device: Device = "auto",
     seed: Seed = 0,
+    begin: Annotated[str | None, typer.Option("--start", metavar="TIME", help=f"Begin there: {TIME}.", show_default=False)] = None,
+    end: Annotated[str | None, typer.Option("--end", metavar="TIME", help="Stop before that moment.", show_default=False)] = None,
+    every: Annotated[int, typer.Option("--every", metavar="N", min=1, help="Look at each N-th frame only.")] = 1,
     force: Force = False,
 ) -> None:
     """Segment what a sentence names, in every frame of a video.
@@ -39,6 +44,7 @@ def segment(
     gazecut segment clip.mp4 "the red circle" "the star moving left"
     gazecut segment frames/ "the dog" -r decaf-qwen2.5-vl-7b --device cuda
     gazecut segment clip.mp4 "the red circle" --set selector.threshold=0.7
+    gazecut segment film.mkv "the red circle" --start 1:02.5 --end 1:10 --every 2
     ```
     """
     from gazecut.cli.progress import progress_display
@@ -48,10 +54,12 @@ def segment(
     folders = destinations(output, expressions)
     start = time.perf_counter()
     with progress_display() as display:
-        pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, seed=seed, observers=[display])
+        pipeline = Pipeline.from_recipe(
+            recipe, overrides=overrides or (), device=device, seed=seed, observers=[display], plugins=asked_plugins()
+        )
         for folder in folders:
             check_destination(folder, force=force)
-        with pipeline.open(video) as session:
+        with pipeline.open(video, start=begin, end=end, every=every) as session:
             results = []
             for result, folder in zip(session.segment_each(expressions), folders, strict=True):
                 with pipeline.observers.stage("write"):

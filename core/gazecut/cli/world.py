@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gazecut.cli.installed import asked_plugins
 from gazecut.cli.options import Device, Force, Output, Overrides, Recipe
 from gazecut.cli.tables import columns
 
@@ -73,7 +74,7 @@ def score(
     from gazecut.world_score import score_world, summarise
 
     with progress_display() as display:
-        pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, observers=[display])
+        pipeline = Pipeline.from_recipe(recipe, overrides=overrides or (), device=device, observers=[display], plugins=asked_plugins())
         trials = list(score_world(pipeline, scenes, seed, expressions))
     means = summarise(trials)
     if as_json:
