@@ -20,11 +20,10 @@ from gazecut.recipe.stages import KEYS, LISTS, SINGLE
 from gazecut.recipe.tree import Entry, Node, locate, plain
 from gazecut.registry import Registry
 from gazecut.suggest import did_you_mean
+from gazecut.wording import one_line
 
 OWN = "gazecut"
 COMPLETE = "Complete recipes to extend: gazecut recipes"
-MOST_REASON = 300
-"""Characters of what a plugin raised."""
 
 
 def check(name: str, tree: Node, registry: Registry, problems: Problems) -> Recipe:
@@ -168,8 +167,7 @@ class _Check:
                 place, _ = locate(block, message.path, message.of_key)
                 self._note(place, ".".join(filter(None, (path, dotted(message.path)))), message.text, hint)
         except Exception as error:  # noqa: BLE001  whatever the validators of a plugin raise is a problem of one component
-            reason = shown(f"{type(error).__name__}: {error}", MOST_REASON)
-            self._note(block.place, path, f"the options of {what} cannot be checked, its plugin raised {reason}", hint)
+            self._note(block.place, path, f"the options of {what} cannot be checked, its plugin raised {one_line(error)}", hint)
         return None
 
     def _installed(self, kind: Kind) -> str:

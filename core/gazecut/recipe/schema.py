@@ -15,10 +15,10 @@ from pydantic.json_schema import GenerateJsonSchema
 from gazecut.components import Kind
 from gazecut.prompts import builtin_prompt_sets
 from gazecut.recipe.model import VERSION, TrackletOptions
-from gazecut.recipe.problems import shown
 from gazecut.recipe.sources import builtin_recipes
 from gazecut.recipe.stages import LISTS, SINGLE
 from gazecut.registry import Component, Registry
+from gazecut.wording import one_line
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -26,7 +26,6 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MERGED = " (merged)"
 """Behind the name of a block whose required options may come from the recipe that is extended."""
 
-MOST_REASON = 300
 _DATA = ("default", "const", "enum", "examples")
 _REQUIRED = ["version", "prompts", *SINGLE]
 _ABOUT_EXTENDS = "The recipe that this one builds on: a built-in name, or a file relative to this one."
@@ -105,8 +104,8 @@ def _definitions(component: Component, registry: Registry) -> Schema:
     try:
         block, inner = _described(registry.config_class(component.kind, spec.name), f"{key}.")
     except Exception as error:  # noqa: BLE001  one component that cannot be described must not keep an editor from the others
-        reason = shown(f"{type(error).__name__}: {error}", MOST_REASON)
-        block, inner = {"type": "object", "$comment": f"the options of {component.kind} {spec.name} cannot be described: {reason}"}, {}
+        comment = f"the options of {component.kind} {spec.name} cannot be described: {one_line(error)}"
+        block, inner = {"type": "object", "$comment": comment}, {}
     use = {"const": spec.name, "description": spec.summary}
     block |= {"description": spec.summary, "properties": {"use": use, **block.get("properties", {})}}
     return _with_merged({key: block, **inner})
