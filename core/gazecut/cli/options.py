@@ -17,4 +17,4 @@ Recipe = Annotated[str, typer.Option("--recipe", "-r", metavar="RECIPE", help="B
 Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Where to write.")]
 Force = Annotated[bool, typer.Option("--force", help="Write among files that Gazecut did not write, too.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of whatever is drawn at random.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of whatever is drawn at random.")]
