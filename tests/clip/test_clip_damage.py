@@ -188,6 +188,20 @@ def test_frames_that_are_called_key_frames_and_are_none(tmp_path, write_video, m
         assert np.array_equal(frame, everything[number])
 
 
+def test_damage_that_decoders_paint_over_looks_the_same_each_time(write_video, moving_bar):
+    """Found by the fuzz test: FFV1 takes a damaged slice from the frame before, which after a jump is another one."""
+    path = write_video("clip.mkv", moving_bar(24), codec="ffv1", pix_fmt="bgr0", options={"g": "4"})
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    content = bytearray(path.read_bytes())
+    content[packets[12].pos + packets[12].size // 2] ^= 1
+    path.write_bytes(content)
+    clip = open_clip(path)
+    everything = list(clip.frames())
+    for number in range(8, 20):
+        assert np.array_equal(next(clip.frames([number])), everything[number])
+
+
 def test_a_jump_that_ends_in_an_error_starts_again(write_video, moving_bar, monkeypatch):
     clip = open_clip(write_video("clip.mp4", moving_bar(60), options={"g": "12"}))
     everything = list(clip.frames())
