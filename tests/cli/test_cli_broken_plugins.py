@@ -105,6 +105,12 @@ WAYS = [
         known=True,
     ),
     Way(
+        "validator exits",
+        f"{BROKEN}SystemExit: 6",
+        parts=MODEL + "class Config(BaseModel):\n    @model_validator(mode='before')\n    def no(cls, value): raise SystemExit(6)\n",
+        known=True,
+    ),
+    Way(
         "schema fails",
         f"{BROKEN}its options have no schema: Cannot generate a JsonSchema for core_schema.CallableSchema",
         parts=MODEL + "from typing import Callable\nclass Config(BaseModel):\n    call: Callable[[], int] = print\n",

@@ -92,7 +92,7 @@ def _errors(registry: Registry, component: Component) -> Iterator[BaseException]
         return
     try:
         _check_options(model)
-    except Exception as error:  # noqa: BLE001  validators and schemas are foreign code
+    except (Exception, SystemExit) as error:  # noqa: BLE001  validators and schemas are foreign code
         yield error
 
 

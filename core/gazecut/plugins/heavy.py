@@ -19,7 +19,9 @@ def heavy_modules() -> frozenset[str]:
 def held_modules(plugin: object) -> frozenset[str]:
     """Heavy libraries that a plugin's module imports by itself; they show even where another imported them first."""
     held = vars(plugin).values() if isinstance(plugin, ModuleType) else ()
-    return frozenset(value.__name__.partition(".")[0] for value in held if isinstance(value, ModuleType)).intersection(HEAVY)
+    return frozenset(str(vars(value).get("__name__")).partition(".")[0] for value in held if isinstance(value, ModuleType)).intersection(
+        HEAVY
+    )
 
 
 def imported_remark(origin: Origin, found: Iterable[str]) -> Iterator[Remark]:

@@ -38,6 +38,7 @@ class Loader:
             if self._is_there(loaded):
                 return
             self._ask(loaded, declared)
+            remarks = list(imported_remark(loaded.origin, heavy_modules() - before | held_modules(plugin)))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001  whatever a plugin raises must not stop the others
@@ -45,7 +46,7 @@ class Loader:
         else:
             self._components.update(declared.components)
             self._loaded.append(loaded)
-            self._remarks += imported_remark(loaded.origin, heavy_modules() - before | held_modules(plugin))
+            self._remarks += remarks
 
     def registry(self, skipped: tuple[Skipped, ...], remarks: tuple[Remark, ...]) -> Registry:
         """All that was loaded, with what was left out by choice."""
