@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,21 +80,14 @@ def fake_look() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_fixtures_are_there_in_any_project(tmp_path: Path) -> None:
+    installed = tmp_path / "site" / "elsewhere-1.0.dist-info"
+    installed.mkdir(parents=True)
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: elsewhere\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[pytest11]\ngazecut = gazecut.testing.pytest_plugin\n")
     (tmp_path / "test_uses.py").write_text(USES_FIXTURES)
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "gazecut.testing.pytest_plugin",
-        "-p",
-        "no:cacheprovider",
-        "-W",
-        "error",
-        str(tmp_path),
-    ]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(installed.parent)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "test_uses.py"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
