@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from gazecut.options import Options
 
@@ -95,3 +95,11 @@ class RolloutConfig(Options):
 
     chunk: Annotated[int, Field(ge=1)] | None = None
     """Query rows at a time; none chooses by the number of tokens, heads and the device. Never changes the result."""
+
+    @field_validator("last_layer")
+    @classmethod
+    def _is_not_before_the_first(cls, last: int | None, info: ValidationInfo) -> int | None:
+        first = info.data.get("first_layer")
+        if last is not None and first is not None and last < first:
+            raise ValueError(f"{last} is before first_layer, {first}; wanted {first} or more")
+        return last

@@ -19,6 +19,7 @@ from gazecut_mllm.capture import Captured, capturing
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
 from gazecut_mllm.prefix import Prefix, snapshot
+from gazecut_mllm.rollout.trunk import Trunk
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,16 @@ class ContinuedLayers(Sequence[TraceLayer]):
 
     def __len__(self) -> int:
         return len(self._pieces)
+
+    @property
+    def trunk(self) -> Trunk:
+        """The prefix, as far as these layers go; equal for all suffixes of one sequence."""
+        return Trunk((id(self._prefix), self._sequence, self._first, len(self)), len(self._prefix))
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens N of prefix and suffix."""
+        return len(self._prefix) + int(self._pieces[0][0].shape[1])
 
     @overload
     def __getitem__(self, index: int) -> TraceLayer: ...

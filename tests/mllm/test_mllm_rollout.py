@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from gazecut.errors import ShapeError
 from gazecut.values import Trace, TraceLayer, TraceSpec
@@ -165,6 +166,13 @@ def test_attribution_scores_the_visual_columns_in_their_order() -> None:
     assert layers.read == [2, 1, 0]
     other = Trace(layers, torch.tensor([0]))
     torch.testing.assert_close(attribution.scores(other), textbook(layers.made, [0], "vision-max")[[0]])
+
+
+def test_layers_in_the_wrong_order_are_refused_where_they_are_written() -> None:
+    with pytest.raises(ValidationError, match="2 is before first_layer, 3; wanted 3 or more") as refused:
+        RolloutConfig(first_layer=3, last_layer=2)
+    assert refused.value.errors()[0]["loc"] == ("last_layer",)
+    assert RolloutConfig(first_layer=3, last_layer=3).last_layer == 3
 
 
 def test_numpy_trace_gives_numpy_scores() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from gazecut.arrays import Array
 from gazecut.values import Trace, TraceSpec
 from gazecut_mllm.config import RolloutConfig
-from gazecut_mllm.rollout.driver import rollout_row
+from gazecut_mllm.rollout.driver import Method, rollout_row, rollout_rows
+from gazecut_mllm.rollout.trunk import Together, grouped
 
 
 class RolloutAttribution:
@@ -19,7 +22,7 @@ class RolloutAttribution:
     def __init__(self, config: RolloutConfig) -> None:
         """Take the options; nothing is computed."""
         self.spec = TraceSpec(config.first_layer, config.last_layer, config.row)
-        self._config = config
+        self._method = Method(config.head_weighting, config.kernel, config.chunk)
 
     def scores(self, trace: Trace) -> Array:
         """Scores (V,) >= 0 of the visual tokens, in the order of `trace.visual_columns`; float64 stays, else float32.
@@ -28,14 +31,30 @@ class RolloutAttribution:
             ShapeError: The trace has no layers, or layers that do not fit each other.
             BackendError: Queries or keys of a layer are not finite.
         """
+        method = self._method
         row = rollout_row(
-            trace.layers,
-            trace.visual_columns,
-            head_weighting=self._config.head_weighting,
-            kernel=self._config.kernel,
-            chunk=self._config.chunk,
+            trace.layers, trace.visual_columns, head_weighting=method.head_weighting, kernel=method.kernel, chunk=method.chunk
         )
         return _at(row, trace.visual_columns)
+
+    def scores_many(self, traces: Sequence[Trace]) -> list[Array]:
+        """What `scores` gives for each trace; attention of tokens that traces share is worked out once for all of them.
+
+        Raises:
+            ShapeError: As for `scores`.
+            BackendError: As for `scores`.
+        """
+        scores: list[Array] = [None] * len(traces)
+        for group in grouped(traces):
+            if len(group) == 1:
+                scores[group[0]] = self.scores(traces[group[0]])
+                continue
+            columns = traces[group[0]].visual_columns
+            layers = Together([traces[index] for index in group])
+            rows = rollout_rows(layers, columns, layers.branches, method=self._method)
+            for index, row in zip(group, rows, strict=True):
+                scores[index] = _at(row, columns)
+        return scores
 
 
 def _at(row: Array, columns: Array) -> Array:

@@ -1,0 +1,81 @@
+"""Traces that share their first tokens, laid out as one sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, overload, runtime_checkable
+
+from gazecut.arrays import namespace
+from gazecut.values import Trace, TraceLayer
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """First tokens that several traces share.
+
+    Attributes:
+        of: What they are the tokens of; traces with equal trunks have the same layers, and there the same queries and keys.
+        tokens: How many they are, P.
+    """
+
+    of: Hashable
+    tokens: int
+
+
+@runtime_checkable
+class OnTrunk(Protocol):
+    """Trace layers that say what they share with others."""
+
+    @property
+    def trunk(self) -> Trunk:
+        """The first tokens, and whose they are."""
+        ...
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens N, the trunk's among them."""
+        ...
+
+
+def grouped(traces: Sequence[Trace]) -> list[list[int]]:
+    """Indices of traces, those on one trunk with the same visual columns together; others alone."""
+    groups: dict[Hashable, list[int]] = {}
+    for index, trace in enumerate(traces):
+        key = (trace.layers.trunk, id(trace.visual_columns)) if isinstance(trace.layers, OnTrunk) else index
+        groups.setdefault(key, []).append(index)
+    return list(groups.values())
+
+
+class Together(Sequence[TraceLayer]):
+    """Layers of several traces on one trunk: the trunk once, then each trace's own tokens; put together when they are read.
+
+    Attributes:
+        branches: Number of own tokens of each trace.
+    """
+
+    def __init__(self, traces: Sequence[Trace]) -> None:
+        """Keep the layers of one or more traces of one group; nothing is read yet."""
+        self._layers = [trace.layers for trace in traces]
+        on_trunk = [layers for layers in self._layers if isinstance(layers, OnTrunk)]
+        self._shared = on_trunk[0].trunk.tokens
+        self.branches = [layers.tokens - self._shared for layers in on_trunk]
+
+    def __len__(self) -> int:
+        return len(self._layers[0])
+
+    @overload
+    def __getitem__(self, index: int) -> TraceLayer: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[TraceLayer, ...]: ...
+    def __getitem__(self, index: int | slice) -> TraceLayer | tuple[TraceLayer, ...]:
+        """One layer, put together now; or several."""
+        if isinstance(index, slice):
+            return tuple(self[at] for at in range(*index.indices(len(self))))
+        query, key, scale = self._layers[0][index]
+        queries, keys, xp = [query], [key], namespace(query)
+        for layers in self._layers[1:]:
+            other = layers[index]
+            queries.append(other.query[:, self._shared :])
+            keys.append(other.key[:, self._shared :])
+        return TraceLayer(xp.concat(queries, axis=1), xp.concat(keys, axis=1), scale)
