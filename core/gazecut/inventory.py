@@ -130,10 +130,12 @@ class Remark:
     Attributes:
         origin: The plugin, or the setting.
         text: In words that go on behind its name.
+        advice: What to do about it, where that does not follow.
     """
 
     origin: Origin
     text: str
+    advice: str = ""
 
 
 def normalised(name: str) -> str:

@@ -88,7 +88,10 @@ def test_why_of_what_was_switched_off_and_of_a_remark(gazecut: Any, plugin_folde
     plugin_folder.add("slow", {"slow": "import jax\n" + FILE.replace("my_scorer", "slow"), "jax": ""}, {"main": "slow"})
     monkeypatch.setenv("GAZECUT_DISABLE", "off")
     assert gazecut("plugins", "--why", "off").out == "off 1.0, entry point main, was not loaded: disabled by GAZECUT_DISABLE\n"
-    assert gazecut("plugins", "--why", "slow").out == "slow 1.0, entry point main, imports jax when it is listed\n"
+    assert gazecut("plugins", "--why", "slow").out == (
+        "slow 1.0, entry point main, imports jax when it is listed\n"
+        "Import in the module of the component, which is loaded when a recipe uses it, and not where it or its options are declared.\n"
+    )
 
 
 @pytest.mark.parametrize(

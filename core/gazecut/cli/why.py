@@ -54,7 +54,7 @@ def _explanations(registry: Registry, checkup: Checkup, name: str) -> Iterator[s
             yield f"{_called(skipped.origin)} was not loaded: {skipped.reason}"
     for remark in checkup.remarks:
         if remark.origin.is_called(name):
-            yield f"{_called(remark.origin)} {remark.text}"
+            yield f"{_called(remark.origin)} {remark.text}\n{remark.advice}".rstrip()
 
 
 def _names(registry: Registry, checkup: Checkup) -> Iterator[str]:

@@ -9,6 +9,7 @@ from types import ModuleType
 from gazecut.inventory import Origin, Remark
 
 HEAVY = ("torch", "transformers", "sam2", "tensorflow", "jax")
+_ADVICE = "Import in the module of the component, which is loaded when a recipe uses it, and not where it or its options are declared."
 
 
 def heavy_modules() -> frozenset[str]:
@@ -28,4 +29,4 @@ def imported_remark(origin: Origin, found: Iterable[str]) -> Iterator[Remark]:
     """What to say of a plugin that imported these libraries; nothing where there are none."""
     names = sorted(found, key=HEAVY.index)
     if names:
-        yield Remark(origin, f"imports {' and '.join(names)} when it is listed")
+        yield Remark(origin, f"imports {' and '.join(names)} when it is listed", _ADVICE)
