@@ -13,7 +13,7 @@ from PIL import Image
 from gazecut.pictures.frames import with_attention, with_objects
 from gazecut.pictures.painting import resized
 from gazecut.pictures.palette import object_colour
-from gazecut.words import counted
+from gazecut.wording import counted
 
 if TYPE_CHECKING:
     from gazecut.result import FoundObject, Result

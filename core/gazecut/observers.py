@@ -16,6 +16,7 @@ import pluggy
 
 from gazecut.components import Hooks, hookimpl
 from gazecut.errors import PluginError
+from gazecut.wording import one_line
 
 if TYPE_CHECKING:
     from gazecut.protocols import Clip, Runtime
@@ -82,8 +83,7 @@ class Observers:
                 self._manager.subset_hook_caller(event, others)(**facts)
             except Exception as error:  # noqa: BLE001  whoever looks on must not stop what goes on
                 self._manager.unregister(implementation.plugin)
-                reason = f"{type(error).__name__}: {error}"
-                _log.warning("observer %s failed in %s and is told nothing more: %s", implementation.plugin_name, event, reason)
+                _log.warning("observer %s failed in %s and is told nothing more: %s", implementation.plugin_name, event, one_line(error))
                 _log.debug("how it failed", exc_info=error)
 
     @contextmanager

@@ -23,7 +23,7 @@ from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
 from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept
 from gazecut.values import Answer, Frames, HeatMaps, Judgement, MapSet, Points, Query, QueryMaps, Tracklets
 from gazecut.values.check import check_shape
-from gazecut.words import counted
+from gazecut.wording import counted
 
 if TYPE_CHECKING:
     from gazecut.pipeline import Pipeline

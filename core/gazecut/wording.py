@@ -1,4 +1,4 @@
-"""Puts into words what others raised; nothing that they raise can break the message about it."""
+"""Puts numbers into words, and what others raised; nothing that they raise can break the message about it."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def as_line(text: str, longest: int = LONGEST) -> str:
     """A text on one line, cut short, without control characters."""
     line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with its noun: "1 frame", "2 frames"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -13,7 +13,7 @@ import typer
 from gazecut.cli.installed import asked_plugins
 from gazecut.cli.options import Device, Force, Output, Overrides, Recipe, Seed
 from gazecut.cli.tables import columns
-from gazecut.words import counted
+from gazecut.wording import counted
 
 if TYPE_CHECKING:
     from gazecut.result import Result

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from gazecut.pictures.palette import INK, PAPER, SOFT
 from gazecut.result import Result
-from gazecut.words import counted
+from gazecut.wording import counted
 from gazecut_plugins.exporters.config import SheetOptions
 from gazecut_plugins.exporters.lettering import Lettering
 from gazecut_plugins.exporters.sheet_margin import WIDTH as MARGIN_WIDTH
