@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from fractions import Fraction
 from itertools import chain, pairwise
@@ -84,6 +85,13 @@ def test_any_frames_of_a_part_are_those_of_the_source(length, data):
     assert numbers(clip) == expected
     chosen = sorted(data.draw(st.sets(st.integers(0, clip.length - 1))))
     assert [int(frame[0, 0, 0]) for frame in clip.frames(chosen)] == [expected[number] for number in chosen]
+
+
+def test_a_part_is_recorded_in_plain_values():
+    clip = open_clip(numbered(30), start=np.float32(0.5), end="0:02", every=np.int64(4))
+    expected = {"start": 0.5, "end": "0:02", "every": 4, "first_frame": 5, "last_frame": 17, "source_frames": 30}
+    assert json.loads(json.dumps(clip.part.record())) == expected
+    assert open_clip(numbered(30), every=2).part.record()["start"] is None
 
 
 def test_frames_of_a_part_are_checked():

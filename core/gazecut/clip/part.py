@@ -42,6 +42,17 @@ class Part:
     frames: range
     source_length: int
 
+    def record(self) -> dict[str, str | float | int | None]:
+        """The same in plain values, as JSON can hold them."""
+        return {
+            "start": _plain(self.start),
+            "end": _plain(self.end),
+            "every": int(self.every),
+            "first_frame": self.frames[0],
+            "last_frame": self.frames[-1],
+            "source_frames": self.source_length,
+        }
+
 
 @dataclass(frozen=True)
 class _Instant:
@@ -156,6 +167,10 @@ def _frame_at(moment: Moment, times: np.ndarray, fps: float) -> int:
     if instant.in_frames:
         return int(instant.value)
     return int(np.searchsorted(times, instant.value - min(_SLACK, 0.25 / fps)))
+
+
+def _plain(moment: Moment | None) -> str | float | None:
+    return moment if moment is None or isinstance(moment, str) else float(moment)
 
 
 def _extent(clip: Clip, times: np.ndarray) -> str:
