@@ -17,7 +17,7 @@ from gazecut.values import TraceSpec
 
 USES_FIXTURES = """
 def test_they_are_there(clip, scene, fake_mllm, pipeline):
-    result = pipeline.segment(clip.images, "the bright square")
+    result = pipeline.segment(clip, "the bright square")
     assert (result.masks == clip.truth).all()
     assert scene.frames.shape == (4, 64, 64, 3)
     assert fake_mllm.complete("what is it?") == "square"
@@ -29,7 +29,7 @@ def test_the_square_moves_within_the_picture(frames: int, size: tuple[int, int])
     square = moving_square(frames, size)
     assert square.images.shape == (frames, *size, 3)
     assert square.truth.shape == (frames, *size)
-    assert (square.clip.length, square.clip.size) == (frames, size)
+    assert (square.length, square.size) == (frames, size)
     areas = {int(mask.sum()) for mask in square.truth}
     assert areas == {max(1, 3 * min(size) // 8) ** 2}
     lefts = [int(np.nonzero(mask)[1].min()) for mask in square.truth]
@@ -38,7 +38,7 @@ def test_the_square_moves_within_the_picture(frames: int, size: tuple[int, int])
 
 def test_a_pipeline_of_fakes_finds_the_square(tmp_path: Path) -> None:
     square = moving_square()
-    with fake_pipeline().open(square.images) as session:
+    with fake_pipeline().open(square) as session:
         first, second = session.segment_many(["the bright square", "the background"])
     np.testing.assert_array_equal(first.masks, square.truth)
     assert first.category == "square"
@@ -48,14 +48,14 @@ def test_a_pipeline_of_fakes_finds_the_square(tmp_path: Path) -> None:
 
 
 def test_a_stage_of_the_fake_pipeline_can_be_real() -> None:
-    result = fake_pipeline({"scorer": "object-score", "selector.k": 2}).segment(moving_square().images, "the square")
+    result = fake_pipeline({"scorer": "object-score", "selector.k": 2}).segment(moving_square(), "the square")
     assert {judged.consistency for judged in result.tracklets} == {None}
 
 
 def test_pipelines_of_fakes_need_no_torch() -> None:
     code = (
         "import sys; from gazecut.testing import fake_pipeline, moving_square;"
-        "fake_pipeline().segment(moving_square().images, 'it'); print(sorted({'torch', 'transformers', 'pytest'} & set(sys.modules)))"
+        "fake_pipeline().segment(moving_square(), 'it'); print(sorted({'torch', 'transformers', 'pytest'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"

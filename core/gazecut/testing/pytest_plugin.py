@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def clip() -> MovingSquare:
-    """A moving square on 8 frames of 64 x 80 pixels: `.clip`, `.images` and `.truth`."""
+    """A moving square on 8 frames of 64 x 80 pixels, with its `.images` and its `.truth`."""
     from gazecut.testing.square import moving_square
 
     return moving_square()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def scene() -> Scene:
     """A scene of the pocket world: 4 frames of 64 x 64 pixels, with objects, masks and sentences."""
     from gazecut.world import render

@@ -84,7 +84,7 @@ def result(objects: int = 2, frames: int = 4, size: tuple[int, int] = (64, 80)) 
     rows = np.array([(place, 0.3, 0.5, 0.9) for place in range(len(indices) if objects else 0)], np.float64).reshape(-1, 4)
     return Result(
         expression="the bright square",
-        clip=square.clip,
+        clip=square,
         frame_indices=indices,
         heatmaps=ResultMaps(maps, video=maps[:, ::2, ::2], frame=maps),
         points=Points.single_clicks(rows),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gazecut.clip import ArrayClip
@@ -13,19 +11,19 @@ SQUARE = (220, 60, 40)
 FPS = 8.0
 
 
-@dataclass(frozen=True, eq=False)
-class MovingSquare:
-    """A bright square that moves to the right over a dark ground.
+class MovingSquare(ArrayClip):
+    """A clip of a bright square that moves to the right over a dark ground.
 
     Attributes:
-        clip: The clip.
         images: Its frames, (T, H, W, 3) uint8 RGB.
         truth: Where the square is, (T, H, W) bool.
     """
 
-    clip: ArrayClip
-    images: np.ndarray
-    truth: np.ndarray
+    def __init__(self, truth: np.ndarray) -> None:
+        """Paint what is true, (T, H, W) bool."""
+        self.images = np.where(truth[..., None], np.array(SQUARE, np.uint8), np.array(GROUND, np.uint8))
+        self.truth = truth
+        super().__init__(self.images, FPS, "moving square")
 
 
 def moving_square(frames: int = 8, size: tuple[int, int] = (64, 80)) -> MovingSquare:
@@ -41,5 +39,4 @@ def moving_square(frames: int = 8, size: tuple[int, int] = (64, 80)) -> MovingSq
     top, edge = (height - side) // 2, (width - side) // 8
     for index, left in enumerate(np.linspace(edge, width - side - edge, frames).round().astype(int)):
         truth[index, top : top + side, left : left + side] = True
-    images = np.where(truth[..., None], np.array(SQUARE, np.uint8), np.array(GROUND, np.uint8))
-    return MovingSquare(ArrayClip(images, FPS, "moving square"), images, truth)
+    return MovingSquare(truth)

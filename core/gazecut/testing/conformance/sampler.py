@@ -72,8 +72,12 @@ class SamplerConformance(Conformance[Sampler]):
 class _SharedClip(ArrayClip):
     """Hands out its very frames, so that writing into them shows."""
 
+    def __init__(self, images: np.ndarray) -> None:
+        super().__init__(images)
+        self.images = images
+
     def frames(self, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
-        return (self._frames[index] for index in (range(self.length) if indices is None else indices))
+        return (self.images[index] for index in (range(self.length) if indices is None else indices))
 
 
 def _images(length: int) -> np.ndarray:

@@ -31,17 +31,17 @@ class SegmenterConformance(Conformance[Segmenter]):
         """Every candidate of a frame gets one mask, (K, H, W) bool at the clip's size; several points may be one candidate."""
         square = moving_square(FRAMES)
         several = _points(square, 2, candidates=(0, 0, 1))
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             for points, count in ((_points(square, 2), 1), (several, 2)):
                 masks = session.masks_at(2, points, _heat(2)).masks
-                fits = masks.shape == (count, *square.clip.size) and masks.dtype == bool
+                fits = masks.shape == (count, *square.size) and masks.dtype == bool
                 found = f"{masks.dtype} {masks.shape} for {count} candidates of {len(points)} points"
-                self.require(fits, found, f"bool {(count, *square.clip.size)}")
+                self.require(fits, found, f"bool {(count, *square.size)}")
 
     def test_trust_is_a_share(self) -> None:
         """The predicted IoU is one number in [0, 1] per candidate, float32."""
         square = moving_square(FRAMES)
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             trust = session.masks_at(2, _points(square, 2, candidates=(0, 1)), _heat(2)).predicted_iou
         fits = trust.shape == (2,) and trust.dtype == np.float32 and bool(((trust >= 0) & (trust <= 1)).all())
         self.require(fits, f"{trust} {trust.dtype}", "two float32 in [0, 1]")
@@ -49,9 +49,9 @@ class SegmenterConformance(Conformance[Segmenter]):
     def test_no_points_give_no_masks(self) -> None:
         """No points give no candidates, and no error."""
         square = moving_square(FRAMES)
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             masks = session.masks_at(2, NOBODY, _heat(2)).masks
-        self.require(masks.shape == (0, *square.clip.size), f"masks of shape {masks.shape}", f"{(0, *square.clip.size)}")
+        self.require(masks.shape == (0, *square.size), f"masks of shape {masks.shape}", f"{(0, *square.size)}")
 
     @pytest.mark.parametrize("frames", [[0, 1, 2, 3, 4], [0, 2, 4], [2]], ids=str)
     def test_every_asked_frame_comes_once(self, frames: list[int]) -> None:
@@ -66,7 +66,7 @@ class SegmenterConformance(Conformance[Segmenter]):
 
     def test_followed_masks_have_the_clips_size(self) -> None:
         """A propagation gives masks (K, H, W) bool at the clip's size, objects in the order that they were given."""
-        size = moving_square(FRAMES).clip.size
+        size = moving_square(FRAMES).size
         for item in self._propagate(2, [0, 2, 4], objects=2):
             fits = item.masks.shape == (2, *size) and item.masks.dtype == bool
             self.require(fits, f"{item.masks.dtype} {item.masks.shape} on frame {item.frame}", f"bool {(2, *size)}")
@@ -82,7 +82,7 @@ class SegmenterConformance(Conformance[Segmenter]):
         """A clip of one frame is segmented."""
         square = moving_square(1)
         candidates, followed = self._both(square, 0, [0])
-        fits = candidates.masks.shape == (1, *square.clip.size) and [item.frame for item in followed] == [0]
+        fits = candidates.masks.shape == (1, *square.size) and [item.frame for item in followed] == [0]
         self.require(fits, f"masks of shape {candidates.masks.shape}, frames {[item.frame for item in followed]}", "one mask, frame 0")
 
     @pytest.mark.parametrize("size", [(37, 91), (5, 300), (1, 1)], ids=str)
@@ -95,7 +95,7 @@ class SegmenterConformance(Conformance[Segmenter]):
     def test_questions_do_not_change_each_other(self) -> None:
         """The same question gets the same answer, whatever was asked of the session in between."""
         square = moving_square(FRAMES)
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             first = _ask(session, square, 2, [0, 1, 2, 3, 4])
             _ask(session, square, 4, [3, 4])
             next(session.propagate(0, square.truth[:1], range(FRAMES), samples.square_maps(FRAMES), np.arange(FRAMES)))
@@ -107,7 +107,7 @@ class SegmenterConformance(Conformance[Segmenter]):
         points, maps, frames = _points(square, 2), samples.square_maps(FRAMES), np.arange(FRAMES)
         everything = (square.images, points, maps, square.truth, frames)
         before = fingerprint(everything, "input")
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             session.masks_at(2, points, maps.numpy()[2])
             list(session.propagate(2, square.truth[2:3], range(FRAMES), maps, frames))
         self.unchanged(before, everything, "input")
@@ -119,21 +119,21 @@ class SegmenterConformance(Conformance[Segmenter]):
 
     def test_closing_twice_is_fine(self) -> None:
         """Closing a session twice is fine."""
-        session = self.built().open(moving_square(FRAMES).clip)
+        session = self.built().open(moving_square(FRAMES))
         session.close()
         session.close()
 
     def test_a_closed_session_refuses(self) -> None:
         """A closed session refuses to work, in Gazecut's words, so that nobody keeps one by mistake."""
         square = moving_square(FRAMES)
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             session.masks_at(2, _points(square, 2), _heat(2))
         self.check_refused(lambda: session.masks_at(2, _points(square, 2), _heat(2)), "a question to a closed session")
 
     def test_an_error_closes_the_session(self) -> None:
         """An error in a `with` block goes through, and closes the session."""
         square = moving_square(FRAMES)
-        session = self.built().open(square.clip)
+        session = self.built().open(square)
         swallowed = True
         try:
             with session:
@@ -146,11 +146,11 @@ class SegmenterConformance(Conformance[Segmenter]):
     def _propagate(self, frame: int, frames: Sequence[int], objects: int = 1) -> list[FrameMasks]:
         square = moving_square(FRAMES)
         masks = np.repeat(square.truth[frame][None], objects, axis=0)
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             return list(session.propagate(frame, masks, frames, samples.square_maps(FRAMES), np.arange(FRAMES)))
 
     def _both(self, square: MovingSquare, frame: int, frames: Sequence[int]) -> tuple[Candidates, list[FrameMasks]]:
-        with self.built().open(square.clip) as session:
+        with self.built().open(square) as session:
             return _ask(session, square, frame, frames)
 
 
@@ -162,8 +162,8 @@ def _ask(session: SegmenterSession, square: MovingSquare, frame: int, frames: Se
 
 
 def _maps(square: MovingSquare) -> HeatMaps:
-    grid = tuple(min(cells, pixels) for cells, pixels in zip(samples.FRAME_GRID, square.clip.size, strict=True))
-    return samples.square_maps(len(square.truth), square.clip.size, (grid[0], grid[1]))
+    grid = tuple(min(cells, pixels) for cells, pixels in zip(samples.FRAME_GRID, square.size, strict=True))
+    return samples.square_maps(len(square.truth), square.size, (grid[0], grid[1]))
 
 
 def _heat(frame: int) -> np.ndarray:
@@ -173,7 +173,7 @@ def _heat(frame: int) -> np.ndarray:
 def _points(square: MovingSquare, frame: int, candidates: Sequence[int] = (0,)) -> Points:
     """Clicks in the middle of the square, one per entry of `candidates`."""
     rows, columns = np.nonzero(square.truth[frame])
-    height, width = square.clip.size
+    height, width = square.size
     count = len(candidates)
     return Points(
         frame=np.full(count, frame),
