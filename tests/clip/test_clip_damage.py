@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 
-from gazecut.clip import open_clip, scan, video
+from gazecut.clip import open_clip, scan, stream, video
 from gazecut.clip.extent import promised_bytes
 from gazecut.errors import ClipError
 
@@ -115,11 +115,11 @@ def test_a_recording_that_was_never_closed_is_what_is_there(tmp_path, moving_bar
 
     pipe = Pipe()
     with av.open(pipe, "w", format="matroska") as container:
-        stream = container.add_stream("libx264", rate=25, options={"g": "12"})
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        coded = container.add_stream("libx264", rate=25, options={"g": "12"})
+        coded.height, coded.width, coded.pix_fmt = 48, 64, "yuv420p"
         for image in moving_bar(30):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
-        container.mux(stream.encode())
+            container.mux(coded.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(coded.encode())
     path = tmp_path / "live.mkv"
     path.write_bytes(pipe.content)
     assert promised_bytes(path) == 0
@@ -231,11 +231,33 @@ def test_a_codec_that_nobody_can_decode(write_video, moving_bar):
         open_clip(path)
 
 
+def test_streams_that_appear_on_the_way_end_nothing():
+    """Found by the fuzz test, in a FLV file whose sound is not announced: PyAV raises when it comes to flush it."""
+
+    class Container:
+        def demux(self, *streams):
+            yield from "abc"
+            raise IndexError("list index out of range")
+
+    assert list(stream.packets(Container())) == ["a", "b", "c"]
+
+
+def test_colours_that_change_on_the_way_are_checked(tmp_path, write_video, moving_bar):
+    parts = [
+        write_video(f"{matrix}.h264", moving_bar(12), pix_fmt="yuv444p", options={"x264-params": f"colormatrix={matrix}"}).read_bytes()
+        for matrix in ("bt709", "YCgCo")
+    ]
+    path = tmp_path / "both.h264"
+    path.write_bytes(b"".join(parts))
+    with pytest.raises(ClipError, match=r"has colours that cannot be converted to RGB \(pixel format yuv444p, matrix 8\)"):
+        open_clip(path)
+
+
 def test_rates_that_lie_give_way_to_time_stamps(write_video, moving_bar, monkeypatch):
     path = write_video("clip.mp4", moving_bar(10), fps=25)
     with av.open(str(path)) as container:
-        stream = container.streams.video[0]
-        step = stream.time_base.denominator // 25
-        assert scan._rate(stream, [0, step, 2 * step]) == 25.0
-        assert scan._rate(stream, [0, 2 * step, 4 * step]) == 12.5
-        assert scan._rate(stream, []) == 25.0
+        coded = container.streams.video[0]
+        step = coded.time_base.denominator // 25
+        assert scan._rate(coded, [0, step, 2 * step]) == 25.0
+        assert scan._rate(coded, [0, 2 * step, 4 * step]) == 12.5
+        assert scan._rate(coded, []) == 25.0

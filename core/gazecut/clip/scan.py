@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 from gazecut.clip.array import NOMINAL_FPS
 from gazecut.clip.extent import promised_bytes
 from gazecut.clip.pixels import Turn, check_frame_size
-from gazecut.clip.stream import CURE, digest, display_turn, open_stream, to_rgb, unreadable
+from gazecut.clip.stream import CURE, digest, display_turn, open_stream, packets, to_rgb, unreadable
 from gazecut.errors import ClipError
 
 _MICROSECOND = Fraction(1, 1_000_000)
@@ -87,6 +87,7 @@ class _Findings:
         self._digests: list[int] = []
         self._shape: tuple[int, int] | None = None
         self._turn = Turn()
+        self._colours: set[tuple[str, int]] = set()
 
     def note_packet(self, packet: Packet[VideoStream]) -> None:
         if packet.is_keyframe and packet.pts is not None:
@@ -98,13 +99,15 @@ class _Findings:
             raise ClipError(f'"{self._path}" is damaged: frame {len(self.stamps)} cannot be decoded. {CURE}')
         if self._shape is None:
             check_frame_size(self._path, frame.width, frame.height)
-            self._check_colours(frame)
             self._shape, self._turn = shape, display_turn(frame)
         if shape != self._shape:
             raise ClipError(
                 f'"{self._path}" changes its size at frame {len(self.stamps)}, from {self._shape[1]}x{self._shape[0]} to '
                 f"{frame.width}x{frame.height}; wanted one size. {CURE}"
             )
+        if (frame.format.name, frame.colorspace) not in self._colours:
+            self._check_colours(frame)
+            self._colours.add((frame.format.name, frame.colorspace))
         self.stamps.append(frame.pts)
         self._digests.append(digest(frame))
 
@@ -144,7 +147,7 @@ def _whole_packets(path: Path, container: InputContainer, stream: VideoStream) -
     count, step = 0, 0
     last = Fraction(0)  # end of what is there of any stream, s
     end = 0
-    for any_packet in container.demux():
+    for any_packet in packets(container):
         last = max(last, _end(any_packet))
         if any_packet.stream.index != stream.index:  # packets that flush a decoder know their stream by this alone
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import cast
 
@@ -12,7 +12,8 @@ import av
 import numpy as np
 from av.buffer import Buffer
 from av.container import InputContainer
-from av.stream import Disposition
+from av.packet import Packet
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -65,6 +66,15 @@ def _prepare(path: Path, stream: VideoStream) -> None:
     context.options = {"max_pixels": str(LARGEST_FRAME)}
     context.thread_count = max(1, min(_MOST_THREADS, os.cpu_count() or 1, _AHEAD // frame_bytes))
     context.thread_type = "AUTO"
+
+
+def packets(container: InputContainer, *streams: VideoStream) -> Iterator[Packet[Stream]]:
+    """Packets of the streams, or of all, to the end; the last of each stream is empty and flushes its decoder."""
+    try:
+        yield from container.demux(*streams)
+    except IndexError:
+        # PyAV flushes the streams by number, and stumbles over one that appeared on the way: those it knows came before
+        return
 
 
 def display_turn(frame: VideoFrame) -> Turn:

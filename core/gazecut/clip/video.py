@@ -11,14 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from gazecut.clip.indices import checked_indices
 from gazecut.clip.scan import VideoIndex, scan
-from gazecut.clip.stream import digest, open_stream, to_rgb
+from gazecut.clip.stream import digest, open_stream, packets, to_rgb
 from gazecut.errors import ClipError
 
 
@@ -96,9 +99,13 @@ class _Reader:
 
     def _start(self) -> None:
         self._container, self._stream = open_stream(self._path)
-        self._frames: Iterator[VideoFrame] = self._container.decode(self._stream)
+        self._frames = self._decoded()
         self._next = 0
         self._jumped = False
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        for packet in packets(self._container, self._stream):
+            yield from cast("Packet[VideoStream]", packet).decode()
 
     def _restart(self) -> None:
         """From the first frame on without jumps: the container calls frames key frames that are none, or damage spreads."""
@@ -138,7 +145,7 @@ class _Reader:
         """Frames from a time stamp on; None where a seek does not lead to it."""
         try:
             self._container.seek(stamp, stream=self._stream)
-            frames = self._container.decode(self._stream)
+            frames = self._decoded()
             first = next((frame for frame in frames if frame.pts is not None and frame.pts >= stamp), None)
         except av.FFmpegError:
             return None
