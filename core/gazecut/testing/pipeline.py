@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from pathlib import Path
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from gazecut.pipeline import Pipeline
-from gazecut.plugins import discover
-from gazecut.protocols import Runtime
-from gazecut.recipe import load_recipe
 
 PLUGIN = "gazecut.testing.plugin"
 
@@ -31,13 +29,14 @@ FAKE_RECIPE: Mapping[str, Any] = MappingProxyType(
 """A recipe of fakes alone, to override where a real component is wanted."""
 
 
-def fake_pipeline(overrides: Mapping[str, Any] | None = None, *, plugins: Sequence[Any] = (), observers: Sequence[object] = ()) -> Pipeline:
+def fake_pipeline(
+    overrides: Mapping[str, Any] | None = None, *, plugins: Sequence[ModuleType | str | Path] = (), observers: Sequence[object] = ()
+) -> Pipeline:
     """A pipeline of fakes, which segments `moving_square` in milliseconds; needs no weights and no torch.
 
     Args:
         overrides: {"stage": "component"} or {"stage.option": value}, for example {"scorer": "my-scorer"}.
-        plugins: Plugin modules, or their names, besides those that are installed.
+        plugins: Plugins that are not installed: modules, dotted names of modules, or paths of .py files.
         observers: Who is told of its runs.
     """
-    registry = discover(modules=[PLUGIN, *plugins])
-    return Pipeline(load_recipe(FAKE_RECIPE, overrides or {}, registry), registry, Runtime("cpu"), observers)
+    return Pipeline.from_recipe(FAKE_RECIPE, overrides=overrides or {}, device="cpu", observers=observers, plugins=[PLUGIN, *plugins])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from types import FrameType, ModuleType
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
@@ -43,14 +44,14 @@ class Conformance(Generic[C]):
         kind: Its kind; the class of the kind says it.
         component: Its name, as recipes write it.
         options: Options that it cannot do without, or that keep it small.
-        plugins: Plugin modules, or their names, that are not installed.
+        plugins: Plugins that are not installed: modules, dotted names of modules, or paths of .py files.
         runtime: Where it computes, for the kinds that do.
     """
 
     kind: ClassVar[Kind]
     component: ClassVar[str]
     options: ClassVar[Mapping[str, Any]] = {}
-    plugins: ClassVar[Sequence[ModuleType | str]] = ()
+    plugins: ClassVar[Sequence[ModuleType | str | Path]] = ()
     runtime: ClassVar[Runtime] = Runtime("cpu")
 
     def test_name_is_text_in_a_recipe(self) -> None:
@@ -127,8 +128,18 @@ class Conformance(Generic[C]):
 
     @classmethod
     def registry(cls) -> Registry:
-        """What is installed, and the modules in `plugins`."""
-        return cls._once("registry", lambda: discover(modules=cls.plugins))
+        """What is installed, and what `plugins` names.
+
+        Raises:
+            PluginError: One of `plugins` does not load.
+        """
+        return cls._once("registry", cls._discovered)
+
+    @classmethod
+    def _discovered(cls) -> Registry:
+        registry = discover(modules=cls.plugins)
+        registry.check_given()
+        return registry
 
     @classmethod
     def found(cls) -> Component:
