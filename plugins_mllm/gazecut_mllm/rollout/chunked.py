@@ -6,6 +6,7 @@ out, its peaks noted, its products added, and it is dropped. Neighbouring query 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,6 +66,25 @@ class Step:
             at += width
 
 
+class _Room:
+    """Memory for the large tensors of a chunk, taken once for all chunks.
+
+    Fresh tensors for every chunk are fresh pages of the system each time, and those cost as much as the arithmetic.
+    """
+
+    def __init__(self, job: Job, query: torch.Tensor, dtype: torch.dtype) -> None:
+        heads, tokens, _ = query.shape
+        self.chunk = job.chunk or rows_at_once(heads, tokens, query.device.type)
+        self._like, self._size = query.new_empty(0, dtype=dtype), heads * min(self.chunk, tokens) * tokens
+        self._taken: dict[str, torch.Tensor] = {}
+
+    def take(self, name: str, *shape: int) -> torch.Tensor:
+        """A tensor of any values, at most (H, chunk, N); what was taken under this name before is overwritten."""
+        if name not in self._taken:
+            self._taken[name] = self._like.new_empty(self._size)
+        return self._taken[name][: math.prod(shape)].view(shape)
+
+
 def attend(rows: torch.Tensor, query: torch.Tensor, key: torch.Tensor, job: Job) -> tuple[torch.Tensor, torch.Tensor]:
     """Products of rows with the attention of every head, and what the heads see of the weighing columns.
 
@@ -79,9 +99,9 @@ def attend(rows: torch.Tensor, query: torch.Tensor, key: torch.Tensor, job: Job)
     """
     products = rows.new_zeros(len(query), *rows.shape)
     peaks = rows.new_zeros(query.shape[:2])
-    key = key.to(rows.dtype)
-    for step in _steps(job, query):
-        attention = _attention(_scaled(query, step, job, rows.dtype), step.of(key, 1), step, job.reach)
+    key, room = key.to(rows.dtype), _Room(job, query, rows.dtype)
+    for step in _steps(job.reach, room.chunk):
+        attention = _attention(_scaled(query, step, job, rows.dtype), step.of(key, 1), (step, job.reach), room)
         step.add(products, rows[:, step.rows] @ attention)
         if job.columns is not None:
             peaks[:, step.rows] = job.columns.largest(attention)
@@ -106,16 +126,18 @@ def gradients(
     of_rows = torch.zeros_like(rows)
     of_query = torch.zeros_like(query, dtype=rows.dtype)
     of_key = torch.zeros_like(exact)
-    for step in _steps(job, query):
+    room = _Room(job, query, rows.dtype)
+    for step in _steps(job.reach, room.chunk):
         scaled, seen = _scaled(query, step, job, rows.dtype), step.of(exact, 1)
-        attention = _attention(scaled, seen, step, job.reach)
+        attention = _attention(scaled, seen, (step, job.reach), room)
         products = step.of(of_products)  # (H, R, k)
         of_rows[:, step.rows] = (products @ attention.mT).sum(0)
-        of_attention = rows[:, step.rows].T @ products  # (H, n, k)
+        of_attention = room.take("of attention", *attention.shape)  # (H, n, k)
+        torch.bmm(rows[:, step.rows].T.expand(len(query), -1, -1), products, out=of_attention)
         if job.columns is not None:
             _add_to_peaks(of_attention, attention, of_peaks[:, step.rows], job.columns)
-        of_scores = attention.mul_(of_attention - (attention * of_attention).sum(-1, keepdim=True))
-        of_scores = of_scores.view(len(key), -1, seen.shape[1])  # (G, H / G * n, k)
+        along = torch.mul(attention, of_attention, out=room.take("scores", *attention.shape)).sum(-1, keepdim=True)
+        of_scores = of_attention.sub_(along).mul_(attention).view(len(key), -1, seen.shape[1])  # (G, H / G * n, k)
         of_query[:, step.rows] = (of_scores @ seen).view(len(query), -1, query.shape[-1]) * job.scale
         step.add(of_key, of_scores.mT @ scaled.view(len(key), -1, query.shape[-1]), 1)
     return of_rows, of_query.to(query.dtype), of_key.to(key.dtype)
@@ -127,8 +149,7 @@ def rows_at_once(heads: int, tokens: int, device: str) -> int:
     return max(FEWEST_ROWS, min(most, budget // (heads * tokens * 4), tokens // (2 * heads)))
 
 
-def _steps(job: Job, query: torch.Tensor) -> Iterator[Step]:
-    reach, size = job.reach, job.chunk or rows_at_once(len(query), query.shape[1], query.device.type)
+def _steps(reach: Reach, size: int) -> Iterator[Step]:
     for span in (range(reach.trunk), *reach.branches):
         for start in range(span.start, span.stop, size):
             stop = min(start + size, span.stop)
@@ -145,14 +166,16 @@ def _scaled(query: torch.Tensor, step: Step, job: Job, dtype: torch.dtype) -> to
     return (query[:, step.rows].to(dtype) * job.scale).contiguous()
 
 
-def _attention(query: torch.Tensor, key: torch.Tensor, step: Step, reach: Reach) -> torch.Tensor:
-    """Attention (H, n, k) of scaled query rows (H, n, d) on the keys (G, k, d) of a step."""
-    heads, rows, width = query.shape
-    scores = (query.view(len(key), -1, width) @ key.mT).view(heads, rows, -1)
+def _attention(query: torch.Tensor, key: torch.Tensor, where: tuple[Step, Reach], room: _Room) -> torch.Tensor:
+    """Attention (H, n, k) of scaled query rows (H, n, d) on the keys (G, k, d) of a step; in the room, until it is taken again."""
+    (heads, rows, width), (groups, seen, _), (step, reach) = query.shape, key.shape, where
+    scores = room.take("scores", heads, rows, seen)
+    torch.bmm(query.view(groups, -1, width), key.mT, out=scores.view(groups, -1, seen))
+    attention = room.take("attention", heads, rows, seen)
     later = torch.ones(rows, rows, dtype=torch.bool, device=query.device).triu(1)
     if reach.is_causal:
         scores[:, :, -rows:].masked_fill_(later, -torch.inf)
-        return scores.softmax(-1)
+        return torch.softmax(scores, -1, out=attention)
     if reach.mask is not None:
         hidden = ~reach.mask[step.rows]
     else:
@@ -160,7 +183,7 @@ def _attention(query: torch.Tensor, key: torch.Tensor, step: Step, reach: Reach)
         hidden = ~step.of(reach.tokens).expand(rows, -1)
         hidden = torch.cat([hidden[:, :-rows], hidden[:, -rows:] | later], 1)
     # A row that sees nothing comes out of the softmax as NaN; it is to be 0.
-    return scores.masked_fill_(hidden, -torch.inf).softmax(-1).masked_fill_(hidden, 0)
+    return torch.softmax(scores.masked_fill_(hidden, -torch.inf), -1, out=attention).masked_fill_(hidden, 0)
 
 
 def _add_to_peaks(of_attention: torch.Tensor, attention: torch.Tensor, of_peaks: torch.Tensor, columns: Columns) -> None:
