@@ -64,13 +64,13 @@ def scan(path: Path) -> VideoIndex:
     missing = promised_bytes(path) - path.stat().st_size
     if missing > 0:
         raise ClipError(f'"{path}" is cut short: its last {missing} bytes are missing. {CURE}')
-    container, stream = open_stream(path)
+    container, stream, decoder = open_stream(path)
     with container:
         found = _Findings(path)
         try:
             for packet in _whole_packets(path, container, stream):
                 found.note_packet(packet)
-                for frame in packet.decode():
+                for frame in decoder.decode(packet):
                     found.note_frame(frame)
         except (av.FFmpegError, OSError) as exc:
             raise ClipError(unreadable(path, exc, after=len(found.stamps))) from exc

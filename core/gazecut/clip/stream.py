@@ -11,9 +11,11 @@ from typing import cast
 import av
 import numpy as np
 from av.buffer import Buffer
+from av.codec import CodecContext
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -31,11 +33,12 @@ _MOST_THREADS = 16  # as FFmpeg itself
 _AHEAD = 2**28  # bytes; each thread decodes a frame of its own ahead of the one that is wanted
 _COVERS = Disposition.attached_pic | Disposition.timed_thumbnails
 _RESERVED_MATRIX, _UNKNOWN_MATRIX = 3, 2  # of ITU-T H.273
+_WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # FFmpeg's own decoders leave out the alpha of WebM
 _PALETTE = "pal8"  # its colours have alpha, though no component of its own
 
 
-def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
-    """The file and its first moving picture (covers of songs do not move), set to decode on all cores.
+def open_stream(path: Path) -> tuple[InputContainer, VideoStream, VideoCodecContext]:
+    """The file, its first moving picture (covers of songs do not move), and a decoder for that on all cores.
 
     Raises:
         ClipError: It is no video, has no video stream, or one whose frames are too large.
@@ -47,25 +50,27 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream]:
     moving = [stream for stream in container.streams.video if not stream.disposition & _COVERS]
     if moving and container.format.name not in _TEXT_FORMATS:
         try:
-            _prepare(path, moving[0])
+            return container, moving[0], _decoder(path, moving[0])
         except ClipError:
             container.close()
             raise
-        return container, moving[0]
     found = "text" if moving else " and ".join(sorted({stream.type for stream in container.streams})) or "no streams"
     container.close()
     raise ClipError(f'"{path}" holds no video, found {found}; wanted a video file or a folder of images.')
 
 
-def _prepare(path: Path, stream: VideoStream) -> None:
+def _decoder(path: Path, stream: VideoStream) -> VideoCodecContext:
     context = stream.codec_context
     if context is None:
         raise ClipError(f'"{path}" is coded in a way that this build of FFmpeg cannot decode. {CURE}')
     check_frame_size(path, context.width, context.height)
     frame_bytes = max(1, context.width * context.height * 3)
+    if stream.metadata.get("alpha_mode") == "1" and context.name in _WITH_ALPHA:
+        context = cast(VideoCodecContext, CodecContext.create(_WITH_ALPHA[context.name], "r"))
     context.options = {"max_pixels": str(LARGEST_FRAME)}
     context.thread_count = max(1, min(_MOST_THREADS, os.cpu_count() or 1, _AHEAD // frame_bytes))
     context.thread_type = "AUTO"
+    return context
 
 
 def packets(container: InputContainer, *streams: VideoStream) -> Iterator[Packet[Stream]]:

@@ -11,13 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import cast
 
 import av
 import numpy as np
-from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from gazecut.clip.indices import checked_indices
 from gazecut.clip.scan import VideoIndex, scan
@@ -29,7 +26,7 @@ class VideoClip:
     """A video file, decoded as frames are taken and never held.
 
     Frames are as they are stored, set upright: a pixel aspect ratio other than 1 is not stretched, the fields of interlaced
-    video stay woven, transparent pixels lie over black (VP8 and VP9 keep alpha in a stream apart, which is not read).
+    video stay woven, transparent pixels lie over black.
 
     Attributes:
         name: The file's name.
@@ -98,14 +95,14 @@ class _Reader:
         self._container.close()
 
     def _start(self) -> None:
-        self._container, self._stream = open_stream(self._path)
+        self._container, self._stream, self._decoder = open_stream(self._path)
         self._frames = self._decoded()
         self._next = 0
         self._jumped = False
 
     def _decoded(self) -> Iterator[VideoFrame]:
         for packet in packets(self._container, self._stream):
-            yield from cast("Packet[VideoStream]", packet).decode()
+            yield from self._decoder.decode(packet)
 
     def _restart(self) -> None:
         """From the first frame on without jumps: the container calls frames key frames that are none, or damage spreads."""
@@ -145,6 +142,7 @@ class _Reader:
         """Frames from a time stamp on; None where a seek does not lead to it."""
         try:
             self._container.seek(stamp, stream=self._stream)
+            self._decoder.flush_buffers()
             frames = self._decoded()
             first = next((frame for frame in frames if frame.pts is not None and frame.pts >= stamp), None)
         except av.FFmpegError:
