@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 
 TEMPLATE = Path(__file__).parents[2] / "examples" / "gazecut-plugin-template"
-COMPONENTS = {("scorer", "heat-gain"), ("fusion", "max")}
+COMPONENTS = {("scorer", "heat-gain"), ("fusion", "geometric-mean")}
 SCRIPTS = ("gazecut", "pip", "pytest")
 
 
@@ -46,7 +46,7 @@ class Workplace:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "GAZECUT", "VIRTUAL"))}
         environment = kept | offline | {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
         command = ["bash", "-euo", "pipefail", "-c", script]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 0, f"{script}\nexit status {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -118,6 +118,6 @@ def test_its_files_say_the_names_of_its_components() -> None:
     readme = (TEMPLATE / "README.md").read_text(encoding="utf-8")
     recipe = yaml.safe_load((TEMPLATE / "recipe.yaml").read_text(encoding="utf-8"))
     assert recipe["scorer"] == {"use": "heat-gain"}
-    assert recipe["fusion"][-1] == {"use": "max"}
+    assert recipe["fusion"][-1] == {"use": "geometric-mean"}
     for path in re.findall(r"^\| `([^`]+)`", readme, re.MULTILINE):
         assert (TEMPLATE / path).exists()

@@ -7,5 +7,5 @@ class TestHeatGainScorer(ScorerConformance):
     component = "heat-gain"
 
 
-class TestMaxFusion(FusionConformance):
-    component = "max"
+class TestGeometricMeanFusion(FusionConformance):
+    component = "geometric-mean"

@@ -3,9 +3,9 @@
 import numpy as np
 from gazecut.values import HeatMaps, MapSet, MaskTrack, Query, QueryMaps, Tracklet, Tracklets
 
-from gazecut_template.config import HeatGainOptions, MaxOptions
+from gazecut_template.config import GeometricMeanOptions, HeatGainOptions
+from gazecut_template.geometric_mean import GeometricMeanFusion
 from gazecut_template.heat_gain import HeatGainScorer
-from gazecut_template.maximum import MaxFusion
 
 HEAT = HeatMaps(np.array([[[1, 1, 0, 0], [0, 0, 0, 0]]], np.float32))  # mean 0.25
 
@@ -32,12 +32,12 @@ def test_heat_gain_keeps_nothing_that_is_worse_than_nothing() -> None:
     assert judgement.kept.tolist() == [False]
 
 
-def test_max_asks_both_views_and_takes_the_higher_value() -> None:
-    strategy = MaxFusion(MaxOptions())
+def test_geometric_mean_asks_both_views_and_is_high_where_both_are() -> None:
+    strategy = GeometricMeanFusion(GeometricMeanOptions())
     video, frame = strategy.plan([Query("object", "video", "object")])
     assert (video.view, frame.view) == ("video", "frame")
     slot = HeatMaps(np.array([[[0.0, 0.4]]]), frames_per_slot=2)  # one map for two frames
-    frames = HeatMaps(np.array([[[0.0, 1.0, 0.0, 0.0]], [[0.5, 0.0, 0.0, 0.0]]]))
+    frames = HeatMaps(np.array([[[0.0, 1.0, 0.0, 1.0]], [[0.5, 0.0, 0.0, 0.5]]]))
     fused = strategy.fuse(MapSet((QueryMaps(video, slot), QueryMaps(frame, frames)))).fused
     # The slot, scaled to [0, 1] and spread over four cells, is 0, 1/4, 3/4, 1 on both frames.
-    np.testing.assert_allclose(fused.values, [[[0, 1, 0.75, 1]], [[1, 0.25, 0.75, 1]]])
+    np.testing.assert_allclose(fused.values, [[[0.0, 0.5, 0.0, 1.0]], [[0.0, 0.0, 0.0, 1.0]]])

@@ -11,5 +11,5 @@ class HeatGainOptions(Options):
     """Keep tracklets that reach this share of the best score."""
 
 
-class MaxOptions(Options):
-    """Options of fusion `max`: there are none."""
+class GeometricMeanOptions(Options):
+    """Options of fusion `geometric-mean`: there are none."""

@@ -21,9 +21,9 @@ def register_fusion(register: Register) -> None:
     """Declare the fusion strategy."""
     register(
         ComponentSpec(
-            name="max",
-            summary="the higher of the video view and the frame view, cell by cell",
-            target="gazecut_template.maximum:MaxFusion",
-            config="gazecut_template.config:MaxOptions",
+            name="geometric-mean",
+            summary="geometric mean of the video view and the frame view",
+            target="gazecut_template.geometric_mean:GeometricMeanFusion",
+            config="gazecut_template.config:GeometricMeanOptions",
         )
     )
