@@ -19,5 +19,5 @@ def main() -> None:
         from gazecut.cli.signals import signals
 
         status = report(error, debug_wanted(sys.argv[1:]))
-    signals.ended()
+    signals.ended(status)
     sys.exit(status)

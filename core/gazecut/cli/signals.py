@@ -6,6 +6,8 @@ Only `main` calls this; a program that uses Gazecut as a library keeps its own h
 from __future__ import annotations
 
 import _thread
+import atexit
+import os
 import signal
 import sys
 import threading
@@ -43,25 +45,31 @@ class Signals:
 
     def __init__(self) -> None:
         self._quiet_until = 0.0
-        self._caught: list[signal.Signals] = []
+        self._status: int | None = None
 
     def listen(self) -> None:
         """Catch the signals, but for those that whoever started the process wants ignored (nohup, jobs in the background)."""
+        atexit.register(self._deafen)  # the first to be registered is the last to run
         for name in WORDS:
             number = getattr(signal.Signals, name, None)
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._arrived)
-                self._caught.append(number)
 
-    def ended(self) -> None:
-        """The command has come to its end; a further signal ends the process at once and without words."""
-        while self._caught:
-            signal.signal(self._caught.pop(), signal.SIG_DFL)
+    def ended(self, status: int) -> None:
+        """The command has come to its end: a signal changes nothing any more, but cuts short what Python may hang in at its own end.
+
+        Args:
+            status: The exit status.
+        """
+        self._status = status
+        self._quiet_until = time.monotonic() + PATIENCE
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
         if now < self._quiet_until:
             return
+        if self._status is not None:
+            os._exit(self._status)
         self._quiet_until = now + PATIENCE
         self.stopped = Stopped(number)
         # A destructor, a callback from C or a bare `except:` of some library may lose the exception.
@@ -71,8 +79,15 @@ class Signals:
         if not postponed(self.stopped):
             raise self.stopped
 
+    def _deafen(self) -> None:
+        """Python takes its handlers away before the libraries are gone; a signal would change the exit status then."""
+        for name in WORDS:
+            number = getattr(signal.Signals, name, None)
+            if number is not None and signal.getsignal(number) == self._arrived:
+                signal.signal(number, signal.SIG_IGN)
+
     def _again(self, number: signal.Signals) -> None:
-        if number in self._caught and not sys.is_finalizing():
+        if self._status is None and not sys.is_finalizing():
             _thread.interrupt_main(number)
 
 
