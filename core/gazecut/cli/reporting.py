@@ -87,6 +87,8 @@ def _is_usage(error: Any) -> bool:
 def _usage(error: Any) -> str:
     """What is wrong with the arguments, in the form of all other messages."""
     message = " ".join(error.format_message().split())
+    if hasattr(error.__cause__, "errors"):  # pydantic's; of typer's own messages this one alone does not say what was found
+        message = message.replace("Input should", f'found "{error.__cause__.errors()[0]["input"]}"; should')
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     if context is None:

@@ -14,15 +14,18 @@ from gazecut.cli.tables import columns
 app = typer.Typer(help="Scenes of the pocket world, with the truth beside them; and how well a recipe does on them.", no_args_is_help=True)
 
 FIRST_SEED = 90_000
+MOST_SCENES = 100_000
+MOST_FRAMES = 10_000  # of a clip; scenes are made in memory
+LARGEST_SIZE = 4096  # px
 HELD_OUT = "from 90000 on they are held out from all training."
 
 
 @app.command("render")
 def render(
     seed: Annotated[int, typer.Option("--seed", min=0, help=f"First scene; {HELD_OUT}")] = FIRST_SEED,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many scenes, seed by seed.")] = 1,
-    frames: Annotated[int, typer.Option("--frames", min=1, help="Frames of each clip.")] = 24,
-    size: Annotated[int, typer.Option("--size", min=32, help="Width and height in pixels.")] = 256,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=MOST_SCENES, help="How many scenes, seed by seed.")] = 1,
+    frames: Annotated[int, typer.Option("--frames", min=1, max=MOST_FRAMES, help="Frames of each clip.")] = 24,
+    size: Annotated[int, typer.Option("--size", min=32, max=LARGEST_SIZE, help="Width and height in pixels.")] = 256,
     output: Output = Path("world"),
     force: Force = False,
 ) -> None:
