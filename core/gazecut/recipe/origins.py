@@ -31,7 +31,7 @@ def annotated(text: str, origins: Mapping[Path, Place]) -> str:
         text: The filled-in recipe, no value longer than a line but lists, whose comment stands with their key.
         origins: As `trace` found them.
     """
-    tree, lines = parse(text, "", Problems("")), text.splitlines()
+    tree, lines = parse(text, "", Problems(""), most=len(text)), text.splitlines()
     places = {} if tree is None else {locate(tree, path, key=True)[0].line - 1: place for path, place in origins.items()}
     width = max((len(lines[number]) for number in places if len(lines[number]) <= FURTHEST), default=0)
     commented = (f"{line.ljust(width)}  # {places[number]}" if number in places else line for number, line in enumerate(lines))

@@ -61,17 +61,18 @@ class NotYamlError(Exception):
         self.column = column
 
 
-def compose(text: str) -> yaml.Node | None:
+def compose(text: str, most: int = MOST_CHARACTERS) -> yaml.Node | None:
     """The nodes of a text, or None of one without content.
 
     Args:
         text: Decoded with "surrogateescape" where it comes from a file, so that bytes that are not UTF-8 have a place.
+        most: Characters that it may have.
 
     Raises:
         NotYamlError: It is too long, too deep, not YAML, or has aliases or tags.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise NotYamlError(0, 0, f"more than {MOST_CHARACTERS} characters; a recipe is a page of options, data belongs in other files")
+    if len(text) > most:
+        raise NotYamlError(0, 0, f"more than {most} characters; a recipe is a page of options, data belongs in other files")
     loader = None
     try:
         loader = _Loader(text)

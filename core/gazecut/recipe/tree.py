@@ -10,7 +10,7 @@ from typing import TypeAlias
 import yaml
 
 from gazecut.recipe.problems import Place, Problems, dotted
-from gazecut.recipe.syntax import BOOL_TAG, FLOAT_TAG, INSTEAD, INT_TAG, MOST_DEPTH, NULL_TAG, NotYamlError, compose
+from gazecut.recipe.syntax import BOOL_TAG, FLOAT_TAG, INSTEAD, INT_TAG, MOST_CHARACTERS, MOST_DEPTH, NULL_TAG, NotYamlError, compose
 
 Scalar: TypeAlias = str | int | float | bool | None
 Plain: TypeAlias = "Scalar | list[Plain] | dict[str, Plain]"
@@ -45,19 +45,20 @@ class Entry:
     node: Node
 
 
-def parse(text: str, source: str, problems: Problems) -> Node | None:
+def parse(text: str, source: str, problems: Problems, most: int = MOST_CHARACTERS) -> Node | None:
     """Read YAML.
 
     Args:
         text: The YAML.
         source: What to call it in messages.
         problems: Where to put what is wrong with it.
+        most: Characters that it may have.
 
     Returns:
         The tree; None for an empty text or one that is not YAML.
     """
     try:
-        root = compose(text)
+        root = compose(text, most)
     except NotYamlError as error:
         problems.add(Place(source, error.line, error.column), "", str(error))
         return None
