@@ -38,7 +38,7 @@ class Signals:
     """Raises `Stopped` in the main thread, again where it got lost, until the command has come to its end.
 
     Attributes:
-        stopped: What ended the command, or None.
+        stopped: The first that came, or None.
     """
 
     stopped: Stopped | None = None
@@ -71,7 +71,7 @@ class Signals:
         if self._status is not None:
             os._exit(self._status)
         self._quiet_until = now + PATIENCE
-        self.stopped = Stopped(number)
+        self.stopped = self.stopped or Stopped(number)
         # A destructor, a callback from C or a bare `except:` of some library may lose the exception.
         again = threading.Timer(PATIENCE, self._again, (signal.Signals(number),))
         again.daemon = True
