@@ -34,9 +34,9 @@ import json, sys, time
 from pathlib import Path
 import numpy as np
 from gazecut.clip import open_clip
-start = time.perf_counter()
+start = time.process_time()
 clip = open_clip(sys.argv[1])
-opened = time.perf_counter()
+opened = time.process_time()
 if sys.argv[2] == "stack":
     np.stack(list(clip.frames()))
 else:
@@ -46,7 +46,7 @@ else:
 SEGMENT = """
 import sys, time
 from gazecut.cli import main
-start = opened = time.perf_counter()
+start = opened = time.process_time()
 sys.argv = ["gazecut", "segment", sys.argv[1], sys.argv[2], "--recipe", "pocket", "--device", "cpu", "--output", sys.argv[3]]
 status = 0
 try:
@@ -59,7 +59,7 @@ if status:
 REPORT = """
 import json, resource
 from pathlib import Path
-ended = time.perf_counter()
+ended = time.process_time()
 status = Path("/proc/self/status")  # ru_maxrss starts from the peak of the process that started this one
 lines = status.read_text().splitlines() if status.exists() else []
 kilobytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -97,8 +97,8 @@ class Cost:
     """What a process took.
 
     Attributes:
-        opening: Seconds until the clip was open.
-        rest: Seconds after that.
+        opening: CPU seconds until the clip was open.
+        rest: CPU seconds after that.
         megabytes: Most memory that was resident at a time.
     """
 
@@ -190,8 +190,8 @@ def report(rows: Sequence[tuple[str, Cost, Cost, Cost]], frames: int) -> str:
             *lines,
             "",
             "Opening decodes the file once, so that the number of frames is true and damage shows before a model runs; beside it, its part",
-            "of the time of a whole `gazecut segment` with recipe `pocket`. Peaks are of resident memory, Python and its libraries",
-            "included; stacked is that of `numpy.stack` over all frames.",
+            "of the time of a whole `gazecut segment` with recipe `pocket`. Times are CPU seconds of all threads; peaks are of resident",
+            "memory, Python and its libraries included; stacked is that of `numpy.stack` over all frames.",
             "",
         ]
     )
