@@ -7,10 +7,19 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a test computes is kept for it alone, in subprocesses too."""
+    folder = tmp_path_factory.getbasetemp() / "cache" / uuid4().hex
+    monkeypatch.setenv("GAZECUT_CACHE", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

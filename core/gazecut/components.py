@@ -35,6 +35,9 @@ class ComponentSpec:
         api: Version of the kind's protocol that the component speaks.
         needs: Extra that must be installed, for example "gazecut[mllm]"; empty for none.
         requires: Modules that the extra brings, looked up without importing them to tell whether it is there.
+        identity: "package.module:function" for a component whose results depend on files beside its options: `function(options,
+            verify)` gives a text that is another one whenever the files are others, or None where that cannot be told without
+            building the component. With `verify` it reads every byte. Its module must not import the component's. Empty for none.
     """
 
     name: str
@@ -44,6 +47,7 @@ class ComponentSpec:
     api: int = 1
     needs: str = ""
     requires: tuple[str, ...] = ()
+    identity: str = ""
 
 
 Register: TypeAlias = Callable[[ComponentSpec], None]

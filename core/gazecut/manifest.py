@@ -13,14 +13,23 @@ from gazecut.clip import PartClip
 from gazecut.interview import Inquiry
 from gazecut.protocols import Clip, Provenance
 from gazecut.result import JudgedTracklet
+from gazecut.work import Work
 
 
-def measured(seconds: Mapping[str, float], expressions: int, peaks: Mapping[str, int]) -> dict[str, Any]:
-    """What depends on the machine: seconds by stage so far (of a session asked `expressions` expressions), peak memory in bytes, host."""
+def measured(seconds: Mapping[str, float], peaks: Mapping[str, Any], work: Work, expressions: int) -> dict[str, Any]:
+    """What depends on the machine and on what was kept from earlier: seconds and peak memory by stage, work done, host.
+
+    Args:
+        seconds: By stage, so far in this session.
+        peaks: Bytes by stage, and by component on its device.
+        work: Done so far in this session.
+        expressions: That the session was asked so far.
+    """
     return {
         "seconds": dict(seconds),
-        "expressions_asked": expressions,
         "peak_memory_bytes": dict(peaks),
+        "work": asdict(work),
+        "expressions_asked": expressions,
         "host": {
             "machine": machine_name(),
             "system": platform.platform(),

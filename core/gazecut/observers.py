@@ -59,6 +59,7 @@ class Observers:
             PluginError: One listens to nothing, or to an event or with an argument that does not exist.
         """
         self._outer = outer
+        self._inner: list[float] = []  # seconds that stages within each open stage took
         self._manager = pluggy.PluginManager(hookimpl.project_name)
         self._manager.add_hookspecs(Hooks)
         if isinstance(plugins, Mapping):
@@ -100,12 +101,21 @@ class Observers:
 
     @contextmanager
     def stage(self, name: str, steps: int = 0) -> Iterator[Stage]:
-        """Tell of a stage: that it begins, its steps, and that it ended well; one that fails shows in the clip's end."""
-        start = time.perf_counter()
+        """Tell of a stage: that it begins, its steps, and that it ended well; one that fails shows in the clip's end.
+
+        The seconds of a stage within another one count for the inner one alone.
+        """
         self.tell("on_stage_start", stage=name, steps=steps)
-        stage = Stage(self, name, steps)
-        yield stage
-        self.tell("on_stage_end", stage=name, seconds=time.perf_counter() - start, summary=stage.summary)
+        stage, start, within = Stage(self, name, steps), time.perf_counter(), len(self._inner)
+        self._inner.append(0.0)
+        try:
+            yield stage
+        finally:
+            seconds, inner = time.perf_counter() - start, self._inner[within]
+            del self._inner[within:]
+            if within:
+                self._inner[-1] += seconds
+        self.tell("on_stage_end", stage=name, seconds=seconds - inner, summary=stage.summary)
 
     def clip_ended(self, clip: Clip, results: int, seconds: float, error: BaseException | None) -> None:
         """Tell that the session on a clip was closed."""
@@ -125,23 +135,6 @@ class Observers:
                 f"{_called(plugin)} listens to no event; wanted functions marked with @gazecut.components.hookimpl, "
                 f"of these names: {', '.join(_EVENTS)}.{hint}"
             )
-
-
-class Timings:
-    """Seconds by stage, added up."""
-
-    def __init__(self) -> None:
-        """Nothing was measured yet."""
-        self._seconds: dict[str, float] = {}
-
-    @hookimpl
-    def on_stage_end(self, stage: str, seconds: float) -> None:
-        """Add a stage's time."""
-        self._seconds[stage] = self._seconds.get(stage, 0.0) + seconds
-
-    def seconds(self) -> dict[str, float]:
-        """Stage to seconds, rounded to a millisecond, in the order in which stages first ended."""
-        return {stage: round(seconds, 3) for stage, seconds in self._seconds.items()}
 
 
 def _called(plugin: object) -> str:

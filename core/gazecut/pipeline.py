@@ -12,9 +12,11 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from gazecut.cache import Store, default_folder, default_limit
 from gazecut.clip import Moment, Source
 from gazecut.components import Kind
 from gazecut.errors import DeviceError
+from gazecut.keys import PipelineKeys
 from gazecut.observers import Observers
 from gazecut.plugins import discover
 from gazecut.protocols import (
@@ -42,7 +44,9 @@ _Component = TypeVar("_Component")
 class Pipeline:
     """Segments clips by a recipe. Nothing heavy is loaded before it is needed."""
 
-    def __init__(self, recipe: Recipe, registry: Registry, runtime: Runtime, observers: Sequence[object] = ()) -> None:
+    def __init__(
+        self, recipe: Recipe, registry: Registry, runtime: Runtime, observers: Sequence[object] = (), store: Store | None = None
+    ) -> None:
         """Take a checked recipe.
 
         Args:
@@ -50,6 +54,7 @@ class Pipeline:
             registry: Where its components are found; its plugins are told of every run.
             runtime: Device and seed.
             observers: Who else is told of it, see `gazecut.observers`.
+            store: Where results of stages are kept and found again; None keeps nothing.
 
         Raises:
             DeviceError: The device's name is none that any component could know.
@@ -61,6 +66,9 @@ class Pipeline:
         self.registry = registry
         self.runtime = runtime
         self.observers = Observers(observers, outer=Observers(registry.plugins))
+        self.store = store
+        self.keys = PipelineKeys(self, verify=False)
+        self._built: set[str] = set()
         self._runs = 0
 
     @classmethod
@@ -73,6 +81,8 @@ class Pipeline:
         seed: int = 0,
         observers: Sequence[object] = (),
         plugins: Sequence[ModuleType | str | Path] = (),
+        cache: bool = True,
+        verify_weights: bool = False,
     ) -> Pipeline:
         """A pipeline from a built-in recipe, a file or a mapping.
 
@@ -83,6 +93,8 @@ class Pipeline:
             seed: Seed of whatever components draw at random.
             observers: Objects that are told of runs, stages and clips, see `gazecut.observers`.
             plugins: Plugins that are not installed: modules, dotted names of modules, or paths of .py files.
+            cache: Keep results of stages on disk, and take what is kept instead of computing it again; see `gazecut.cache`.
+            verify_weights: Know kept results by every byte of the weights, not by names, sizes and times of their files.
 
         Raises:
             RecipeError: The recipe has problems; all of them are named at once.
@@ -91,7 +103,10 @@ class Pipeline:
         """
         registry = discover(modules=plugins)
         registry.check_given()
-        return cls(load_recipe(recipe, overrides, registry), registry, Runtime(device, seed), observers)
+        store = Store(default_folder(), default_limit()) if cache else None
+        pipeline = cls(load_recipe(recipe, overrides, registry), registry, Runtime(device, seed), observers, store)
+        pipeline.keys = PipelineKeys(pipeline, verify_weights)
+        return pipeline
 
     @contextmanager
     def run(self, clips: int | None = None) -> Iterator[None]:
@@ -208,5 +223,10 @@ class Pipeline:
         """Device, dtype and weights of the heavy components that were needed so far, by kind."""
         return {kind: component.describe() for kind, component in self.built().items()}
 
+    def assigned(self, kind: Kind) -> bool:
+        """Whether a component was set by hand, so that the recipe does not say what it is."""
+        return kind in self.__dict__ and kind not in self._built
+
     def _build(self, kind: Kind, stage: Stage) -> object:
+        self._built.add(kind)
         return self.registry.build(kind, stage.use, stage.options, self.runtime)

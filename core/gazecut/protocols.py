@@ -7,7 +7,7 @@ Both expensive stages have one form: open a session on a clip once, then ask it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
@@ -31,6 +31,7 @@ from gazecut.values import (
     TraceSpec,
     Tracklets,
 )
+from gazecut.work import Work
 
 if TYPE_CHECKING:
     from gazecut.result import Result
@@ -43,10 +44,12 @@ class Runtime:
     Attributes:
         device: "auto" (the fastest present), "cpu", "cuda", "cuda:N" or "mps"; the component resolves it.
         seed: Seed of whatever a component draws at random.
+        work: Where components count what they do.
     """
 
     device: str = "auto"
     seed: int = 0
+    work: Work = field(default_factory=Work, compare=False)
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,10 @@ class MLLMBackend(Protocol):
         """The greedy answer to a text-only turn."""
         ...
 
+    def complete_many(self, texts: Sequence[str]) -> Sequence[str]:
+        """The same for several turns, decoded together; each answer is as `complete` gives it."""
+        ...
+
     def describe(self) -> Provenance:
         """Device, dtype and weights, for the manifest."""
         ...
@@ -166,6 +173,10 @@ class Attribution(Protocol):
 
     def scores(self, trace: Trace) -> Array:
         """Scores (V,) >= 0 of the visual tokens, in the order of `trace.visual_columns`; float64 stays, else float32."""
+        ...
+
+    def scores_many(self, traces: Sequence[Trace]) -> Sequence[Array]:
+        """The same for several traces, in their order; whatever traces of one session share is worked out once."""
         ...
 
 

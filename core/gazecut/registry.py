@@ -113,6 +113,27 @@ class Registry:
         target = _load(component, component.spec.target)
         return target(options, runtime) if kind in ON_DEVICE else target(options)
 
+    def identity(self, kind: Kind, name: str, options: BaseModel, verify: bool = False) -> str | None:
+        """What the files are that a component reads beside its options: another text whenever they are others.
+
+        Args:
+            kind: Its kind.
+            name: Its name.
+            options: An instance of its config class.
+            verify: Read every byte of them.
+
+        Returns:
+            Empty for a component without files; None where that cannot be told without building it.
+
+        Raises:
+            PluginError: None of that kind has the name, or its module cannot be imported.
+        """
+        component = self.component(kind, name)
+        if not component.spec.identity:
+            return ""
+        found: str | None = _load(component, component.spec.identity)(options, verify)
+        return found
+
     def check_given(self) -> None:
         """Refuse to go on without a plugin that the call or the command named.
 

@@ -11,18 +11,24 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from gazecut.arrays import floating, namespace, unit_range
+from gazecut.arrays import floating, unit_range
 from gazecut.clip import Moment, Source, open_clip
+from gazecut.clip.counted import CountedClip
 from gazecut.errors import ShapeError
 from gazecut.interview import Inquiry, Interview
+from gazecut.keys import ClipKeys
 from gazecut.manifest import describe_clip, describe_inquiry, describe_provenance, describe_tracklets, measured
-from gazecut.observers import Observers, Timings
+from gazecut.meter import PeakMemory, Timings
+from gazecut.notes import Notes
+from gazecut.observers import Observers
 from gazecut.prompts import prompt_set, sentence
-from gazecut.protocols import SegmenterSession
+from gazecut.protocols import Provenance
+from gazecut.pursuit import Pursuit
 from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
-from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept
-from gazecut.values import Answer, Frames, HeatMaps, Judgement, MapSet, Points, Query, QueryMaps, Tracklets
+from gazecut.tracklets import KeyFrames
+from gazecut.values import Frames, HeatMaps, Judgement, MapSet, Points, Query, QueryMaps, Tracklets
 from gazecut.values.check import check_shape
+from gazecut.witness import Witness
 from gazecut.wording import counted
 
 if TYPE_CHECKING:
@@ -39,23 +45,30 @@ class ClipSession:
             ClipError: The source cannot be read, or has no such part.
         """
         self._pipeline = pipeline
-        self._timings = Timings()
-        self._observers = Observers([self._timings], outer=pipeline.observers)
+        self._timings, self._peaks = Timings(), PeakMemory()
+        self._observers = Observers([self._timings, self._peaks], outer=pipeline.observers)
+        self._before = pipeline.runtime.work.copy()
         self._expressions = self._results = 0
         self._start = time.perf_counter()
         with ExitStack() as run:
             run.enter_context(pipeline.run(clips=1))
             with self._observers.stage("open") as stage:
                 self.clip = open_clip(source, start, end, every)
-                stage.summary = f"{counted(self.clip.length, 'frame')}, {self.clip.size[1]}x{self.clip.size[0]}, {self.clip.fps:g} fps"
+                self._counted = CountedClip(self.clip, pipeline.runtime.work)
+                height, width = self.clip.size
+                stage.summary = f"{counted(self.clip.length, 'frame')}, {width}x{height}, {self.clip.fps:g} fps"
             self._run: ExitStack | None = run.pop_all()
+        notes = Notes(pipeline.store, pipeline.runtime.work)
+        keys = ClipKeys(pipeline.keys, self._counted, lambda: self.frames)
+        self._witness = Witness(pipeline, lambda: self.frames, notes, keys, self._observers)
+        self._pursuit = Pursuit(pipeline, self._counted, notes, keys, self._observers)
 
     @cached_property
     def frames(self) -> Frames:
         """The sampled frames."""
         with self._observers.stage("sample") as stage:
             indices = self._pipeline.sampler.sample(self.clip)
-            images = np.stack(list(self.clip.frames(indices.tolist())))
+            images = np.stack(list(self._counted.frames(indices.tolist())))
             stage.summary = f"{len(indices)} of {self.clip.length} frames"
             return Frames(images, indices, self.clip.fps)
 
@@ -88,8 +101,8 @@ class ClipSession:
             sentence(expression)
         self._expressions += len(expressions)
         for inquiry in self._ask(expressions):
-            maps = self._fuse(self._attribute(inquiry))
-            yield self._follow(inquiry, maps, self._aligned(maps.fused, len(self.frames)), self.frames.indices)
+            maps = self._fuse(_raw_maps(inquiry))
+            yield self._follow(inquiry, maps, _aligned(maps.fused, len(self.frames)), self.frames.indices)
 
     def segment_maps(self, maps: np.ndarray, frame_indices: np.ndarray) -> Result:
         """Masks from given maps (Ts, h, w) in [0, 1] at `frame_indices` (Ts,); no MLLM is loaded.
@@ -118,55 +131,22 @@ class ClipSession:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Close it, and tell observers how it ended."""
-        for name in ("_interview", "_segmenter"):
-            session = self.__dict__.pop(name, None)
-            if session is not None:
-                session.close()
+        self._witness.close()
+        self._pursuit.close()
         run, self._run = self._run, None
         if run is not None:
             self._observers.clip_ended(self.clip, self._results, time.perf_counter() - self._start, error)
             run.__exit__(kind, error, trace)
 
-    @cached_property
-    def _interview(self) -> Interview:
-        pipeline = self._pipeline
-        return Interview(pipeline.mllm, self.frames, prompt_set(pipeline.recipe.prompts), pipeline.attribution.spec)
-
-    @cached_property
-    def _segmenter(self) -> SegmenterSession:
-        return self._pipeline.segmenter.open(self.clip)
-
     def _ask(self, expressions: Sequence[str]) -> list[Inquiry]:
         queries = self._pipeline.plan()
-        views = dict.fromkeys(query.view for query in queries)
-        frames = self.frames
-        with self._observers.stage("load") as stage:
-            interview = self._interview
-            stage.summary = str(self._pipeline.recipe.mllm.use)
-        with self._observers.stage("look", len(views)) as stage:
-            for view in views:
-                interview.open([view])
-                stage.step()
-            stage.summary = f"{len(frames)} frames, {' and '.join(views)} {'view' if len(views) == 1 else 'views'}"
+        length = len(self.frames)  # sampled in a stage of their own, before the others
         with self._observers.stage("ask") as stage:
-            inquiries = interview.ask(expressions, queries)
-            stage.summary = counted(sum(len(inquiry.records) for inquiry in inquiries), "question")
+            inquiries = Interview(self._witness, prompt_set(self._pipeline.recipe.prompts)).ask(expressions, queries)
+            questions = sum(len(inquiry.records) for inquiry in inquiries)
+            stage.summary = f"{counted(questions, 'question')} about {counted(length, 'frame')}"
+        self._witness.settle()
         return inquiries
-
-    def _attribute(self, inquiry: Inquiry) -> MapSet:
-        """Raw maps of every planned query."""
-        with self._observers.stage("attribute", len(inquiry.answers)) as stage:
-            entries = []
-            for query, answer in inquiry.answers.items():
-                entries.append(QueryMaps(query, self._maps(query, answer)))
-                stage.step()
-            stage.summary = counted(len(entries), "map")
-            return MapSet(tuple(entries))
-
-    def _maps(self, query: Query, answer: Answer) -> HeatMaps:
-        layout = self._interview.layout(query.view)
-        scores = [self._pipeline.attribution.scores(trace) for trace in answer.traces]
-        return HeatMaps(layout.fold(namespace(*scores).concat(scores)), layout.frames_per_slot)
 
     def _fuse(self, maps: MapSet) -> MapSet:
         with self._observers.stage("fuse"):
@@ -174,27 +154,22 @@ class ClipSession:
                 maps = strategy.fuse(maps)
             return maps
 
-    def _aligned(self, maps: HeatMaps, frames: int) -> HeatMaps:
-        """Maps in [0, 1], one per sampled frame, as float32 in host memory."""
-        values = HeatMaps(unit_range(floating(maps.values)), maps.frames_per_slot).per_frame(frames).numpy()
-        return HeatMaps(values.astype(np.float32))
-
     def _follow(self, inquiry: Inquiry, maps: MapSet, fused: HeatMaps, indices: np.ndarray) -> Result:
         """Points, tracklets, kept tracks: everything after the maps."""
         with self._observers.stage("select") as stage:
             key = KeyFrames(indices, fused, self._pipeline.selector.select(fused))
             stage.summary = counted(len(key.points), "point")
-        tracklets, judgement = self._find(key, maps)
-        judged = _judged(tracklets, judgement)
-        kept = [one for one in judged if one.kept]
-        with self._observers.stage("segment") as stage:
-            tracks = follow_kept(self._segmenter, [one.tracklet for one in kept], key, self.clip.length) if kept else ()
-            stage.summary = f"{counted(len(kept), 'object')} over {counted(self.clip.length, 'frame')}"
+        tracklets = self._pursuit.find(key, self._pipeline.recipe.tracklets.suppress_above)
+        with self._observers.stage("judge") as stage:
+            judged = _judged(tracklets, self._pipeline.scorer.judge(tracklets, maps, key.heat))
+            kept = [one for one in judged if one.kept]
+            stage.summary = f"{len(kept)} kept"
+        tracks = self._pursuit.follow([one.tracklet for one in kept], key)
         self._results += 1
         objects = tuple(
             FoundObject(number, one.score, track) for number, (one, track) in enumerate(zip(kept, tracks, strict=True), start=1)
         )
-        view = partial(self._view_maps, maps, len(indices))
+        view = partial(_view_maps, maps, len(indices))
         return Result(
             expression=inquiry.expression,
             clip=self.clip,
@@ -209,21 +184,10 @@ class ClipSession:
             exporters=self._pipeline.exporters,
         )
 
-    def _find(self, key: KeyFrames, maps: MapSet) -> tuple[Tracklets, Judgement]:
-        with self._observers.stage("find", len(key.indices)) as stage:
-            suppress_above = self._pipeline.recipe.tracklets.suppress_above
-            tracklets = find_tracklets(self._segmenter, key, suppress_above, stage.step) if len(key.points) else Tracklets()
-            judgement = self._pipeline.scorer.judge(tracklets, maps, key.heat)
-            stage.summary = f"{counted(len(tracklets), 'candidate')}, {int(np.sum(judgement.kept))} kept"
-            return tracklets, judgement
-
-    def _view_maps(self, maps: MapSet, frames: int, name: str) -> np.ndarray | None:
-        found = maps.view(name)
-        return None if found is None else self._aligned(found, frames).numpy()
-
     def _manifest(self, inquiry: Inquiry, indices: np.ndarray, points: Points, judged: tuple[JudgedTracklet, ...]) -> dict[str, Any]:
         pipeline = self._pipeline
-        peaks = {kind: component.peak_memory() for kind, component in pipeline.built().items()}
+        devices = {kind: component.peak_memory() for kind, component in pipeline.built().items()}
+        peaks = {"stages": self._peaks.bytes(), "devices": devices}
         return {
             "expression": inquiry.expression,
             "clip": describe_clip(self.clip),
@@ -233,10 +197,32 @@ class ClipSession:
             "tracklets": describe_tracklets(judged),
             "recipe": pipeline.recipe.filled(),
             "components": pipeline.recipe.components(pipeline.registry),
-            "weights": describe_provenance(pipeline.provenance()),
+            "weights": describe_provenance(self._provenance()),
             "seed": pipeline.runtime.seed,
-            "measured": measured(self._timings.seconds(), self._expressions, peaks),
+            "measured": measured(self._timings.seconds(), peaks, pipeline.runtime.work.since(self._before), self._expressions),
         }
+
+    def _provenance(self) -> dict[str, Provenance]:
+        """Of what was used, be it now or when the notes were made."""
+        noted = {"mllm": self._witness.provenance, "segmenter": self._pursuit.provenance}
+        used = {kind: provenance for kind, provenance in noted.items() if provenance is not None} | self._pipeline.provenance()
+        return dict(sorted(used.items()))
+
+
+def _raw_maps(inquiry: Inquiry) -> MapSet:
+    """Maps of every planned query, as the attribution gave them."""
+    return MapSet(tuple(QueryMaps(query, reading.maps) for query, reading in inquiry.readings.items() if reading.maps is not None))
+
+
+def _aligned(maps: HeatMaps, frames: int) -> HeatMaps:
+    """Maps in [0, 1], one per sampled frame, as float32 in host memory."""
+    values = HeatMaps(unit_range(floating(maps.values)), maps.frames_per_slot).per_frame(frames).numpy()
+    return HeatMaps(values.astype(np.float32))
+
+
+def _view_maps(maps: MapSet, frames: int, name: str) -> np.ndarray | None:
+    found = maps.view(name)
+    return None if found is None else _aligned(found, frames).numpy()
 
 
 def _judged(tracklets: Tracklets, judgement: Judgement) -> tuple[JudgedTracklet, ...]:

@@ -28,3 +28,15 @@ def as_line(text: str, longest: int = LONGEST) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun: "1 frame", "2 frames"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def size_of(count: int) -> str:
+    """Bytes as people read them: "640 B", "1.5 KiB", "2.0 GiB"."""
+    if count < 1024:
+        return f"{count} B"
+    size = float(count)
+    for unit in ("KiB", "MiB", "GiB"):
+        size /= 1024
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1024:.1f} TiB"

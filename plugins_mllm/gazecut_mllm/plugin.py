@@ -17,6 +17,7 @@ def register_mllm(register: Register) -> None:
             config="gazecut_mllm.config:Qwen25VLConfig",
             needs=_NEEDS,
             requires=_REQUIRES,
+            identity="gazecut_mllm.checkpoint:identify",
         )
     )
     register(
@@ -27,6 +28,7 @@ def register_mllm(register: Register) -> None:
             config="gazecut_mllm.config:Qwen2VLConfig",
             needs=_NEEDS,
             requires=_REQUIRES,
+            identity="gazecut_mllm.checkpoint:identify",
         )
     )
 

@@ -7,6 +7,7 @@ Tried on transformers 5.17.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from gazecut.errors import BackendError, WeightsError
 from gazecut.protocols import Provenance, Runtime
 from gazecut.values import Frames, GridLayout, TraceSpec
 from gazecut_mllm.chat import Chat
+from gazecut_mllm.checkpoint import Checkpoint
 from gazecut_mllm.config import Qwen2VLConfig
 from gazecut_mllm.devices import peak_memory, resolve_device, resolve_dtype
 from gazecut_mllm.generation import Decoder
@@ -27,7 +29,7 @@ from gazecut_mllm.positions import VisualBlock, mrope_positions
 from gazecut_mllm.prefix import Opening, Prefix, prefill
 from gazecut_mllm.session import Reader, VisualSession, embeddings_for
 from gazecut_mllm.sizes import grid_size, resize
-from gazecut_mllm.weights import Checkpoint, check_family, load_model, load_processor, locate
+from gazecut_mllm.weights import check_family, load_model, load_processor, locate
 
 VIEWS = ("video", "frame")
 
@@ -89,17 +91,21 @@ class QwenBackend:
                 prefixes.append(prefix)
         return VisualSession(self._reader, kind, prefixes, layout, limit)
 
-    @torch.inference_mode()
     def complete(self, text: str) -> str:
-        """The greedy answer to a text-only turn.
+        """The greedy answer to a text-only turn."""
+        return self.complete_many([text])[0]
 
-        Raises:
-            BackendError: Memory runs out.
-        """
-        ids = torch.tensor([self._reader.chat.text(text)], device=self._reader.hf.device)
-        positions = torch.arange(ids.shape[1], device=ids.device).expand(3, 1, -1)
-        with memory_explained(f"Lower mllm.max_new_tokens (now {self._config.max_new_tokens}) or sampler.frames."):
-            return self._reader.decoder.words(self._reader.decoder.generate(ids, torch.ones_like(ids), positions)[0])
+    @torch.inference_mode()
+    def complete_many(self, texts: Sequence[str]) -> list[str]:
+        """The same for several turns, decoded as one batch."""
+        turns = [self._reader.chat.text(text) for text in texts]
+        longest = max(map(len, turns), default=0)
+        # The filler is a token that is in every prompt already, so that a repetition penalty sees no new one.
+        ids = torch.tensor([[*turn[:1] * (longest - len(turn)), *turn] for turn in turns], device=self._reader.hf.device)
+        mask = torch.tensor([[0] * (longest - len(turn)) + [1] * len(turn) for turn in turns], device=ids.device)
+        positions = (mask.cumsum(1) - 1).clamp_min(0).expand(3, -1, -1)
+        answers = self._reader.decoder.generate(ids, mask, positions) if turns else ()
+        return [self._reader.decoder.words(answer) for answer in answers]
 
     def describe(self) -> Provenance:
         """Device, dtype and weights, for the manifest."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -19,32 +17,11 @@ from transformers.utils import logging as transformers_logging
 
 from gazecut.errors import WeightsError
 from gazecut_mllm.capture import ATTENTION
+from gazecut_mllm.checkpoint import FILES, Checkpoint, on_this_machine
 
-PACKAGE_SCHEME = "package:"
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-FILES = ["*.json", "*.jinja", "*.txt", "*.safetensors"]  # all that is ever read: no code, no pickles
 # What transformers, safetensors and the hub raise for folders, files and hub ids that they cannot use.
 LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, AttributeError, TypeError, SafetensorError)
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A folder with a model and its processor.
-
-    Attributes:
-        folder: Where it is on this machine.
-        revision: Commit, for one that came from the hub; None for others.
-        hub_id: Its hub id, or None.
-    """
-
-    folder: Path
-    revision: str | None = None
-    hub_id: str | None = None
-
-    @property
-    def about(self) -> str:
-        """What to call it in messages."""
-        return f"folder {self.folder}" + (f' (hub id "{self.hub_id}")' if self.hub_id else "")
 
 
 def locate(weights: str, revision: str | None = None) -> Checkpoint:
@@ -57,22 +34,13 @@ def locate(weights: str, revision: str | None = None) -> Checkpoint:
     Raises:
         WeightsError: There is no such folder, package or hub id, or the hub cannot be reached.
     """
-    if weights.startswith(PACKAGE_SCHEME):
-        return Checkpoint(_inside_package(weights))
-    folder = Path(weights).expanduser()
-    if folder.is_dir():
-        return Checkpoint(folder)
-    if folder.exists():
-        raise WeightsError(f"weights: {weights} is a file; wanted the folder that holds config.json and *.safetensors.")
-    if weights.startswith((".", "/", "~")) or weights.count("/") != 1:
-        raise WeightsError(f'weights: no folder {weights}; wanted one with config.json and *.safetensors, or a hub id "owner/name".')
-    return _from_hub(weights, revision)
+    return on_this_machine(weights) or _from_hub(weights, revision)
 
 
 def _from_hub(hub_id: str, revision: str | None) -> Checkpoint:
     # One look-up for the whole snapshot: file by file, transformers retries each for minutes where there is no network.
     try:
-        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=FILES))
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=list(FILES)))
     except (*LOADING_ERRORS, HTTPError) as error:
         at = f" at {revision}" if revision else ""
         raise WeightsError(
@@ -80,17 +48,6 @@ def _from_hub(hub_id: str, revision: str | None) -> Checkpoint:
             "Check the id, the revision and the network; offline, only what is in the hub cache can be used. Or give a local folder."
         ) from error
     return Checkpoint(folder, revision=folder.name, hub_id=hub_id)
-
-
-def _inside_package(weights: str) -> Path:
-    package, _, inside = weights.removeprefix(PACKAGE_SCHEME).partition("/")
-    try:
-        folder = Path(str(resources.files(package))) / inside
-    except (ModuleNotFoundError, TypeError, ValueError):
-        raise WeightsError(f'weights: {weights}: no package "{package}" is installed; install it, or give a folder or a hub id.') from None
-    if not folder.is_dir():
-        raise WeightsError(f'weights: {weights}: package "{package}" has no folder "{inside}"; looked at {folder}. Reinstall the package.')
-    return folder
 
 
 def check_family(checkpoint: Checkpoint, family: str) -> None:

@@ -31,7 +31,11 @@ def test_segment_writes_everything_into_the_folder(gazecut: Any, clip: Path, wor
     ended = gazecut("segment", str(clip), "the red circle", "-o", "out", *QUICK)
     assert ended.status == 0, ended.err
     assert ended.err == ""
-    first, last = ended.out.splitlines()
+    first, _, header, *stages, _, work, last = ended.out.splitlines()
+    assert header.split() == ["STAGE", "SECONDS", "PEAK", "MEMORY"]
+    assert [line.split()[0] for line in stages][:5] == ["open", "sample", "load", "look", "ask"]
+    assert work.startswith("work: ")
+    assert "2 rollout passes" in work
     assert first.startswith("the red circle   ")
     assert first.endswith("   out")
     assert last.endswith(" s on cpu")
@@ -49,7 +53,18 @@ def test_several_expressions_get_a_folder_each(gazecut: Any, clip: Path, workdir
     assert ended.status == 0, ended.err
     assert written(workdir / "out") == {"the-red-circle", "the-largest-object"}
     assert all(written(folder) == WRITTEN for folder in (workdir / "out").iterdir())
-    assert [line.split("   ")[-1] for line in ended.out.splitlines()[:-1]] == ["out/the-red-circle", "out/the-largest-object"]
+    assert [line.split("   ")[-1] for line in ended.out.splitlines()[:2]] == ["out/the-red-circle", "out/the-largest-object"]
+
+
+def test_the_second_run_takes_what_is_kept_unless_told_not_to(gazecut: Any, clip: Path) -> None:
+    arguments = ("segment", str(clip), "the red circle", "-o", "out", *QUICK)
+    first, second, third = gazecut(*arguments), gazecut(*arguments), gazecut(*arguments, "--no-cache", "--verify-weights")
+    assert (first.status, second.status, third.status) == (0, 0, 0)
+    assert "cache hits" not in first.out
+    assert "7 cache hits" in second.out
+    assert "load " not in second.out
+    assert "cache" not in third.out
+    assert "load " in third.out
 
 
 def test_a_part_of_a_clip(gazecut: Any, clip: Path, workdir: Path) -> None:

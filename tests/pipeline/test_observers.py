@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import ModuleType
 
 import numpy as np
@@ -12,9 +14,11 @@ import pytest
 from gazecut import Pipeline
 from gazecut.components import hookimpl
 from gazecut.errors import ClipError, PluginError
-from gazecut.observers import Observers, Timings
+from gazecut.meter import PeakMemory, Timings
+from gazecut.observers import Observers
 
-STAGES = ["open", "sample", "load", "look", "ask", "attribute", "fuse", "select", "find", "segment"]
+STAGES = ["open", "sample", "load", "look", "ask", "attribute", "fuse", "select", "find", "judge", "segment"]
+BEGUN = ["open", "sample", "ask", "load", "look", *STAGES[5:]]  # loading and looking happen while questions wait
 
 
 class Diary:
@@ -82,14 +86,16 @@ def test_a_run_is_told_from_its_start_to_its_end(watched: Callable[..., Pipeline
     watched(diary).segment(square, "the square")
     assert diary.lines[0] == ("run", "pocket", 1)
     assert diary.lines[-2:] == [("clip", "array", 1, None), ("over", None)]
-    assert [line[1] for line in diary.of("start")] == [line[1] for line in diary.of("end")] == STAGES
+    assert [line[1] for line in diary.of("start")] == BEGUN
+    assert [line[1] for line in diary.of("end")] == STAGES
     summaries = {stage: summary for _, stage, summary in diary.of("end")}
     assert summaries["open"] == "8 frames, 80x64, 24 fps"
     assert summaries["sample"] == "8 of 8 frames"
     assert summaries["look"] == "8 frames, video and frame views"
-    assert summaries["ask"] == "5 questions"
+    assert summaries["ask"] == "5 questions about 8 frames"
     assert summaries["attribute"] == "4 maps"
-    assert summaries["find"] == "1 candidate, 1 kept"
+    assert summaries["find"] == "1 candidate"
+    assert summaries["judge"] == "1 kept"
     assert summaries["segment"] == "1 object over 8 frames"
 
 
@@ -180,6 +186,42 @@ def test_installed_plugins_are_told_too() -> None:
         pass
     assert heard == ["look"]
     assert list(inner.seconds()) == ["look"]
+
+
+def test_a_stage_within_another_counts_for_itself_alone() -> None:
+    timings, peaks = Timings(), PeakMemory()
+    observers = Observers([timings, peaks])
+    with observers.stage("ask"):
+        time.sleep(0.02)
+        with observers.stage("look"):
+            held = np.ones(2**23)  # 64 MiB
+            time.sleep(0.05)
+        del held
+    seconds, memory = timings.seconds(), peaks.bytes()
+    assert list(seconds) == ["look", "ask"]
+    assert seconds["look"] >= 0.05
+    assert 0.02 <= seconds["ask"] < 0.05
+    assert memory["ask"] >= memory["look"] > 2**26
+
+
+def test_a_stage_has_a_peak_of_its_own() -> None:
+    peaks = PeakMemory()
+    observers = Observers([peaks])
+    with observers.stage("large"):
+        held = np.ones(2**24)  # 128 MiB
+        del held
+    with observers.stage("small"):
+        pass
+    assert peaks.bytes()["small"] <= peaks.bytes()["large"] - 2**26
+
+
+def test_a_stage_that_fails_leaves_the_others_right() -> None:
+    timings, peaks = Timings(), PeakMemory()
+    observers = Observers([timings, peaks])
+    with observers.stage("outer"), suppress(ValueError), observers.stage("inner"):
+        raise ValueError
+    assert "outer" in peaks.bytes()
+    assert list(timings.seconds()) == ["outer"]
 
 
 def test_times_add_up_by_stage() -> None:

@@ -176,6 +176,6 @@ def test_the_manifest_repeats_the_run(pipeline: Pipeline, square: np.ndarray) ->
     assert manifest["expression"] == "the square"
     assert manifest["seed"] == 0
     assert manifest["weights"]["mllm"]["device"] == "cpu"
-    assert set(manifest["measured"]) == {"seconds", "expressions_asked", "peak_memory_bytes", "host"}
+    assert set(manifest["measured"]) == {"seconds", "expressions_asked", "peak_memory_bytes", "work", "host"}
     again = Pipeline.from_recipe(manifest["recipe"])
     assert again.recipe.filled() == pipeline.recipe.filled()

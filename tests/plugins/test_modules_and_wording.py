@@ -10,7 +10,7 @@ import pytest
 
 from gazecut.errors import PluginError
 from gazecut.modules import find_module
-from gazecut.wording import as_line, one_line
+from gazecut.wording import as_line, counted, one_line, size_of
 
 
 @pytest.fixture
@@ -82,3 +82,15 @@ def test_an_error_on_one_line(error: Exception, line: str) -> None:
 def test_a_text_is_cut_where_it_is_asked_for() -> None:
     assert as_line("a longer text", 8) == "a lon..."
     assert as_line("a text", 8) == "a text"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (2**20, "1.0 MiB"), (3 * 2**30, "3.0 GiB"), (2**50, "1024.0 TiB")],
+)
+def test_sizes_are_read_by_people(count: int, words: str) -> None:
+    assert size_of(count) == words
+
+
+def test_numbers_have_their_noun() -> None:
+    assert [counted(count, "frame") for count in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]

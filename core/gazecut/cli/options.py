@@ -18,3 +18,5 @@ Output = Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Whe
 Force = Annotated[bool, typer.Option("--force", help="Write among files that Gazecut did not write, too.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, help="Seed of whatever is drawn at random.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Compute everything, and keep nothing for later runs.")]
+VerifyWeights = Annotated[bool, typer.Option("--verify-weights", help="Know kept results by every byte of the weights; reads them all.")]

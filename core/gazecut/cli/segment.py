@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gazecut.cli.installed import asked_plugins
-from gazecut.cli.options import Device, Force, Output, Overrides, Recipe, Seed
+from gazecut.cli.options import Device, Force, NoCache, Output, Overrides, Recipe, Seed, VerifyWeights
 from gazecut.cli.tables import columns
-from gazecut.wording import counted
+from gazecut.wording import counted, size_of
 
 if TYPE_CHECKING:
     from gazecut.result import Result
@@ -34,6 +34,8 @@ def segment(
     end: Annotated[str | None, typer.Option("--end", metavar="TIME", help="Stop before that moment.", show_default=False)] = None,
     every: Annotated[int, typer.Option("--every", metavar="N", min=1, help="Look at each N-th frame only.")] = 1,
     force: Force = False,
+    no_cache: NoCache = False,
+    verify_weights: VerifyWeights = False,
 ) -> None:
     """Segment what a sentence names, in every frame of a video.
 
@@ -55,7 +57,14 @@ def segment(
     start = time.perf_counter()
     with progress_display() as display:
         pipeline = Pipeline.from_recipe(
-            recipe, overrides=overrides or (), device=device, seed=seed, observers=[display], plugins=asked_plugins()
+            recipe,
+            overrides=overrides or (),
+            device=device,
+            seed=seed,
+            observers=[display],
+            plugins=asked_plugins(),
+            cache=not no_cache,
+            verify_weights=verify_weights,
         )
         for folder in folders:
             check_destination(folder, force=force)
@@ -66,6 +75,8 @@ def segment(
                     result.save(folder, force=force)
                 results.append(result)
     typer.echo("\n".join(columns(_rows(results, folders))))
+    typer.echo()
+    typer.echo("\n".join(what_it_took(results[-1])))
     typer.echo(f"{time.perf_counter() - start:.1f} s{where_computed(results)}")
 
 
@@ -91,6 +102,16 @@ def where_computed(results: Iterable[Result]) -> str:
     """The device of the multimodal LLM, as the manifest says."""
     devices = {str(result.manifest["weights"]["mllm"]["device"]) for result in results if "mllm" in result.manifest["weights"]}
     return f" on {', '.join(sorted(devices))}" if devices else ""
+
+
+def what_it_took(result: Result) -> Iterator[str]:
+    """Seconds and peak memory by stage, and the work done, of the session that gave a result as its last."""
+    measured = result.manifest["measured"]
+    peaks = measured["peak_memory_bytes"]["stages"]
+    rows = [(stage, f"{seconds:.2f}", size_of(peaks.get(stage, 0))) for stage, seconds in measured["seconds"].items()]
+    yield from columns([("STAGE", "SECONDS", "PEAK MEMORY"), *rows])
+    done = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in measured["work"].items() if count)
+    yield f"\nwork: {done or 'none'}"
 
 
 def _rows(results: Sequence[Result], folders: Sequence[Path]) -> list[tuple[str, str, str]]:

@@ -88,8 +88,12 @@ class FakeMLLM:
 
     def complete(self, text: str) -> str:
         """The scripted completion."""
-        self.completed.append(text)
-        return self._completion
+        return self.complete_many([text])[0]
+
+    def complete_many(self, texts: Sequence[str]) -> list[str]:
+        """The scripted completion, for each."""
+        self.completed.extend(texts)
+        return [self._completion] * len(texts)
 
     def describe(self) -> Provenance:
         """CPU, no weights."""

@@ -77,6 +77,10 @@ class FakeAttribution:
         xp = namespace(*rows)
         return xp.take(xp.mean(xp.stack(rows), axis=0), xp.asarray(trace.visual_columns), axis=0)
 
+    def scores_many(self, traces: Sequence[Trace]) -> list[Array]:
+        """The same for several traces."""
+        return [self.scores(trace) for trace in traces]
+
     def _row(self, query: Array, key: Array, scale: float) -> Array:
         """(N,), from query (H, N, d) and key (G, N, d)."""
         xp = namespace(query)

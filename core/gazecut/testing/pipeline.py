@@ -30,7 +30,11 @@ FAKE_RECIPE: Mapping[str, Any] = MappingProxyType(
 
 
 def fake_pipeline(
-    overrides: Mapping[str, Any] | None = None, *, plugins: Sequence[ModuleType | str | Path] = (), observers: Sequence[object] = ()
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    plugins: Sequence[ModuleType | str | Path] = (),
+    observers: Sequence[object] = (),
+    cache: bool = True,
 ) -> Pipeline:
     """A pipeline of fakes, which segments `moving_square` in milliseconds; needs no weights and no torch.
 
@@ -38,5 +42,8 @@ def fake_pipeline(
         overrides: {"stage": "component"} or {"stage.option": value}, for example {"scorer": "my-scorer"}.
         plugins: Plugins that are not installed: modules, dotted names of modules, or paths of .py files.
         observers: Who is told of its runs.
+        cache: Keep results of stages on disk, as every pipeline does.
     """
-    return Pipeline.from_recipe(FAKE_RECIPE, overrides=overrides or {}, device="cpu", observers=observers, plugins=[PLUGIN, *plugins])
+    return Pipeline.from_recipe(
+        FAKE_RECIPE, overrides=overrides or {}, device="cpu", observers=observers, plugins=[PLUGIN, *plugins], cache=cache
+    )

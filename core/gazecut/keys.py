@@ -1,0 +1,176 @@
+"""What results are called in the notes: a digest of everything that they depend on.
+
+That is content, options, versions and source of the code, the identity of the weights and the kind of device. Whatever cannot be known
+without loading a model, such as weights that are still to be downloaded, has no name yet and is not looked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gazecut.cache import digest, digest_arrays
+from gazecut.components import Kind
+from gazecut.modules import find_module
+from gazecut.protocols import Clip
+from gazecut.tracklets import KeyFrames
+from gazecut.values import Frames, Query, Tracklet
+
+if TYPE_CHECKING:
+    from gazecut.pipeline import Pipeline
+    from gazecut.recipe import Stage
+
+_SIGNS_OF_A_GPU = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")
+_LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow")
+
+Facts = dict[str, Any] | None
+
+
+class PipelineKeys:
+    """What the components of a pipeline add to a key; worked out once each."""
+
+    def __init__(self, pipeline: Pipeline, verify: bool) -> None:
+        """Look at nothing yet.
+
+        Args:
+            pipeline: Whose components.
+            verify: Know weights by all their bytes, not by names, sizes and times.
+        """
+        self._pipeline, self._verify = pipeline, verify
+        self._known: dict[Kind, dict[str, Any]] = {}
+
+    def component(self, kind: Kind) -> Facts:
+        """Name, options, versions, source and weights of a component; None where it is not of the recipe, or its weights are not known."""
+        if self._pipeline.assigned(kind):
+            return None
+        if kind not in self._known:
+            stage: Stage = getattr(self._pipeline.recipe, kind)
+            registry = self._pipeline.registry
+            identity = registry.identity(kind, stage.use, stage.options, self._verify)
+            if identity is None:
+                return None
+            component = registry.component(kind, stage.use)
+            self._known[kind] = {
+                **stage.filled(),
+                "from": str(component.origin),
+                "weights": identity,
+                "source": source_digest(component.spec.target.partition(":")[0].partition(".")[0]),
+                "libraries": versions(component.spec.requires),
+            }
+        return self._known[kind]
+
+    @cached_property
+    def surroundings(self) -> dict[str, Any]:
+        """The core itself, the libraries that it computes with, and the kind of device."""
+        return {
+            "core": source_digest("gazecut"),
+            "libraries": versions(_LIBRARIES),
+            "device": device_class(self._pipeline.runtime.device),
+            "seed": self._pipeline.runtime.seed,
+        }
+
+
+class ClipKeys:
+    """Keys of the results on one clip; None wherever something that they depend on is not known."""
+
+    def __init__(self, pipeline: PipelineKeys, clip: Clip, frames: Callable[[], Frames]) -> None:
+        """Take what the results are of.
+
+        Args:
+            pipeline: What its components add.
+            clip: The whole clip.
+            frames: Gives the sampled frames.
+        """
+        self._pipeline, self._clip, self._frames = pipeline, clip, frames
+
+    def reading(self, query: Query, text: str, traced: bool) -> str | None:
+        """Key of a worded query's answers, with its maps where it is traced."""
+        attribution = self._pipeline.component("attribution") if traced else {}
+        steering = query.steering
+        soft = None if steering is None else [steering.place, digest_arrays({"soft": np.asarray(steering.embeddings)})]
+        return self._key(
+            self._pipeline.component("mllm"), attribution, {"view": query.view, "text": text, "steering": soft, "frames": self._pixels}
+        )
+
+    def label(self, text: str) -> str | None:
+        """Key of the answer to a turn without the clip."""
+        return self._key(self._pipeline.component("mllm"), {"label": text})
+
+    def tracklets(self, key: KeyFrames, suppress_above: float) -> str | None:
+        """Key of what the loop over key frames leaves."""
+        return self._segmented({"prompts": _prompts(key), "suppress_above": suppress_above})
+
+    def tracks(self, key: KeyFrames, kept: Sequence[Tracklet]) -> str | None:
+        """Key of tracklets followed over the whole clip."""
+        return self._segmented({"prompts": _prompts(key), "kept": [[one.prompt_frame, list(one.track.codes)] for one in kept]})
+
+    def _segmented(self, of: dict[str, Any]) -> str | None:
+        segmenter = self._pipeline.component("segmenter")
+        return None if segmenter is None else self._key(segmenter, {**of, "clip": self._whole_clip})
+
+    @cached_property
+    def _pixels(self) -> str:
+        frames = self._frames()
+        return digest_arrays({"images": frames.images, "indices": frames.indices, "fps": np.array([frames.fps])})
+
+    @cached_property
+    def _whole_clip(self) -> str:
+        whole = hashlib.blake2b(digest_size=20)
+        for frame in self._clip.frames():
+            whole.update(frame.data)
+        return f"{self._clip.length} {self._clip.size} {whole.hexdigest()}"
+
+    def _key(self, *parts: Facts) -> str | None:
+        if any(part is None for part in parts):
+            return None
+        return digest([self._pipeline.surroundings, *parts])
+
+
+def device_class(device: str) -> str:
+    """The kind of device that a name will come to on this machine, as far as can be seen without loading a library.
+
+    "auto" is a different device where there is another driver, architecture or choice of visible GPUs.
+    """
+    if device != "auto":
+        return device.partition(":")[0]
+    signs = [sign for sign in _SIGNS_OF_A_GPU if Path(sign).exists()]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
+    return f"auto: {platform.system()} {platform.machine()}, {', '.join(signs) or 'no GPU'}, visible {visible}"
+
+
+def versions(distributions: Sequence[str]) -> dict[str, str]:
+    """Versions of installed distributions by name; "-" for one that is not."""
+    found = {}
+    for name in distributions:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "-"
+    return found
+
+
+def source_digest(package: str) -> str:
+    """A name for the code of a package or module: what is edited gets another, whatever its version says."""
+    spec = find_module(package)
+    if spec is None or spec.origin is None:
+        return "-"
+    origin = Path(spec.origin)
+    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
+    whole = hashlib.blake2b(digest_size=20)
+    for file in files:
+        whole.update(str(file.relative_to(origin.parent)).encode())
+        whole.update(file.read_bytes())
+    return whole.hexdigest()
+
+
+def _prompts(key: KeyFrames) -> str:
+    points = {name: np.asarray(column) for name, column in vars(key.points).items()}
+    return digest_arrays({"indices": key.indices, "heat": key.heat.numpy(), **points})

@@ -1,0 +1,155 @@
+"""One clip before the multimodal LLM: what notes tell is taken from them, the rest is asked, traced and noted down.
+
+A view's session opens when something is asked that no note tells. Answers come at once; maps come when `settle` is called, in one pass
+of the attribution per view over the rows of all expressions together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gazecut.arrays import namespace
+from gazecut.keys import ClipKeys
+from gazecut.notes import Notes, Reading
+from gazecut.observers import Observers
+from gazecut.protocols import Attribution, MLLMBackend, MLLMSession, Provenance
+from gazecut.values import Frames, GridLayout, HeatMaps, Query, Question, Trace
+from gazecut.wording import counted
+
+MOST_WAITING = 256
+"""Traces that wait for the attribution together at most; each holds queries and keys of its question at every traced layer."""
+
+
+class Mind(Protocol):
+    """What a witness needs of a pipeline; both are built when they are first asked for."""
+
+    @property
+    def mllm(self) -> MLLMBackend:
+        """The multimodal LLM."""
+        ...
+
+    @property
+    def attribution(self) -> Attribution:
+        """Turns attention into scores."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    """Traces that will become the maps of a reading."""
+
+    reading: Reading
+    query: Query
+    text: str
+    traces: tuple[Trace, ...]
+
+
+class Witness:
+    """Asks one clip; all expressions share its sessions and its notes."""
+
+    def __init__(self, mind: Mind, frames: Callable[[], Frames], notes: Notes, keys: ClipKeys, observers: Observers) -> None:
+        """Open nothing yet.
+
+        Args:
+            mind: The multimodal LLM and the attribution.
+            frames: Gives the sampled frames.
+            notes: What is known of the clip.
+            keys: What things are called in the notes.
+            observers: Told of loading, looking and attributing.
+        """
+        self._mind, self._sampled, self._notes, self._keys, self._observers = mind, frames, notes, keys, observers
+        self._sessions: dict[str, MLLMSession] = {}
+        self._waiting: list[_Waiting] = []
+        self.provenance: Provenance | None = None
+
+    def ask(self, asked: Sequence[tuple[Query, str]], traced: bool = True) -> list[Reading]:
+        """Answers to worded queries, those of a view as one batch.
+
+        Args:
+            asked: Queries with the user's text of each.
+            traced: Whether maps are wanted; they are there once the witness has settled.
+        """
+        readings = [self._noted(query, text, traced) for query, text in asked]
+        missing = [place for place, reading in enumerate(readings) if reading is None]
+        views = dict.fromkeys(asked[place][0].view for place in missing)
+        self._open(views)
+        spec = self._mind.attribution.spec if missing and traced else None
+        for view in views:
+            here = [place for place in missing if asked[place][0].view == view]
+            questions = [Question(asked[place][1], spec, asked[place][0].steering) for place in here]
+            for place, answer in zip(here, self._sessions[view].ask(questions), strict=True):
+                reading = readings[place] = Reading(answer.texts)
+                self._waiting.append(_Waiting(reading, *asked[place], answer.traces))
+        if sum(len(waiting.traces) for waiting in self._waiting) > MOST_WAITING:
+            self.settle()
+        return [reading for reading in readings if reading is not None]
+
+    def complete(self, texts: Sequence[str]) -> list[str]:
+        """Answers to turns without the clip, as one batch."""
+        labels = [self._noted_label(text) for text in texts]
+        missing = [place for place, label in enumerate(labels) if label is None]
+        if missing:
+            answers = self._mind.mllm.complete_many([texts[place] for place in missing])
+            for place, answer in zip(missing, answers, strict=True):
+                labels[place] = answer
+                self._notes.keep_reading(self._keys.label(texts[place]), Reading((answer,)), self._mind.mllm.describe())
+        return [label for label in labels if label is not None]
+
+    def settle(self) -> None:
+        """Work out the maps of everything that was asked, and note it down."""
+        waiting, self._waiting = self._waiting, []
+        views = dict.fromkeys(one.query.view for one in waiting if one.traces)
+        if views:
+            with self._observers.stage("attribute", len(views)) as stage:
+                for view in views:
+                    self._attribute([one for one in waiting if one.query.view == view and one.traces], self._sessions[view].layout)
+                    stage.step()
+                stage.summary = counted(sum(bool(one.traces) for one in waiting), "map")
+        for one in waiting:
+            key = self._keys.reading(one.query, one.text, traced=bool(one.traces))
+            self._notes.keep_reading(key, one.reading, self._mind.mllm.describe())
+
+    def close(self) -> None:
+        """Close every session; a second call does nothing."""
+        self._waiting.clear()
+        while self._sessions:
+            self._sessions.popitem()[1].close()
+
+    def _open(self, views: Iterable[str]) -> None:
+        """Run the vision tower and prefill the visual prefix of views that are not open yet."""
+        closed = [view for view in views if view not in self._sessions]
+        if not closed:
+            return
+        with self._observers.stage("load"):
+            backend, spec = self._mind.mllm, self._mind.attribution.spec
+        frames = self._sampled()
+        with self._observers.stage("look", len(closed)) as stage:
+            for view in closed:
+                self._sessions[view] = backend.open(frames, view, trace=spec)
+                stage.step()
+            stage.summary = f"{counted(len(frames), 'frame')}, {' and '.join(closed)} {'view' if len(closed) == 1 else 'views'}"
+
+    def _attribute(self, waiting: Sequence[_Waiting], layout: GridLayout) -> None:
+        self._notes.work.rollout_passes += 1
+        scores = iter(self._mind.attribution.scores_many([trace for one in waiting for trace in one.traces]))
+        for one in waiting:
+            rows = [next(scores) for _ in one.traces]
+            # in host memory, so that fusion computes the same from a note as from a model on another device
+            maps = HeatMaps(layout.fold(namespace(*rows).concat(rows)), layout.frames_per_slot)
+            one.reading.maps = HeatMaps(maps.numpy(), maps.frames_per_slot)
+
+    def _noted(self, query: Query, text: str, traced: bool) -> Reading | None:
+        found = self._notes.reading(self._keys.reading(query, text, traced))
+        if found is None:
+            return None
+        reading, self.provenance = found
+        return reading
+
+    def _noted_label(self, text: str) -> str | None:
+        found = self._notes.reading(self._keys.label(text))
+        if found is None:
+            return None
+        reading, self.provenance = found
+        return reading.texts[0]
