@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any
 import torch
 from loglog import Panel, save
 from rich.progress import Progress
+from watch import watched
 
 from gazecut.manifest import machine_name
 from gazecut_mllm.rollout import Method, rollout_row, rollout_rows
@@ -67,7 +67,7 @@ def main() -> None:
 def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
     jobs = [{"what": "row", "kernel": kernel, "tokens": n} for n in OURS for kernel in ("chunked", "reference")]
     jobs = [job for job in jobs if job["tokens"] <= (arguments.largest if job["kernel"] == "chunked" else min(arguments.largest, BOTH[-1]))]
-    jobs += [{"what": "prompts", "prompts": count, "tokens": 4096} for count in (1, PROMPTS)]
+    jobs += [{"what": "prompts", "tokens": 4096}]
     jobs += [{"what": "gradient", "tokens": tokens} for tokens in GRADIENT]
     if arguments.device == "cuda":
         jobs += [{"what": "card", "tokens": tokens} for tokens in CARD_TOKENS] + [{"what": "longest"}]
@@ -121,42 +121,30 @@ def _row(job: dict[str, Any]) -> dict[str, float]:
     layers, visual = _layers(tokens), torch.arange(16, tokens - OWN_TOKENS)
     rollout_row(_layers(64), torch.arange(32), kernel=kernel)
     with torch.inference_mode():
-        return _watched(lambda: rollout_row(layers, visual, kernel=kernel))
+        return watched(lambda: rollout_row(layers, visual, kernel=kernel))
 
 
 def _prompts(job: dict[str, Any]) -> dict[str, float]:
-    prompts, trunk = job["prompts"], job["tokens"] - OWN_TOKENS
-    layers, visual = _layers(trunk + prompts * OWN_TOKENS), torch.arange(16, trunk)
+    trunk, found = job["tokens"] - OWN_TOKENS, []
+    layers, visual = _layers(trunk + PROMPTS * OWN_TOKENS), torch.arange(16, trunk)
+    one = [(query[:, : job["tokens"]], key[:, : job["tokens"]], scale) for query, key, scale in layers]
     rollout_row(_layers(64), torch.arange(32))
     with torch.inference_mode():
-        return _watched(lambda: rollout_rows(layers, visual, [OWN_TOKENS] * prompts))
+        for _ in range(3):
+            alone, together = (
+                watched(lambda: rollout_row(one, visual)),
+                watched(lambda: rollout_rows(layers, visual, [OWN_TOKENS] * PROMPTS)),
+            )
+            ratios = {f"{name}_ratio": together[name] / alone[name] for name in ("seconds", "processor")}
+            found.append({"one": alone["seconds"], "together": together["seconds"], **ratios})
+    return {name: statistics.median(each[name] for each in found) for name in found[0]}
 
 
 def _gradient(job: dict[str, Any]) -> dict[str, float]:
     tokens = job["tokens"]
     layers, visual = _layers(tokens, leaves=True), torch.arange(16, tokens - OWN_TOKENS)
     rollout_row(_layers(64, leaves=True), torch.arange(32)).square().sum().backward()
-    return _watched(lambda: rollout_row(layers, visual)[visual].square().sum().backward())
-
-
-def _watched(work: Callable[[], object]) -> dict[str, float]:
-    """Seconds of a call, and the most memory that it had beside what was there before, in bytes."""
-    before = _resident(reset=True)
-    start = time.perf_counter()
-    work()
-    seconds = time.perf_counter() - start
-    return {"seconds": seconds, "bytes": float(_resident(reset=False) - before)}
-
-
-def _resident(reset: bool) -> int:
-    """Peak resident memory of this process in bytes; with `reset` the peak begins anew, where the system allows it."""
-    status, clear = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    if not status.exists():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    if reset:
-        clear.write_text("5")  # what proc(5) says forgets the peak
-    line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
-    return int(line.split()[1]) * 1024
+    return watched(lambda: rollout_row(layers, visual)[visual].square().sum().backward())
 
 
 def _card_layer(tokens: int) -> Layer:
@@ -224,15 +212,18 @@ def _report(figures: dict[str, Any]) -> str:
         "",
         f"`python benchmarks/rollout.py` on {figures['machine']}, {figures['threads']} threads, {versions}; medians of "
         f"{figures['rounds']} rounds, ways taking turns. {LAYERS} layers, {HEADS} query heads, {GROUPS} key heads, head dim {WIDTH}, "
-        "float32; memory is the peak beside the inputs.",
+        "float32. Processor time is that of all threads: where other work shares the machine, it says more than the clock. Memory is the "
+        "peak beside the inputs.",
         "",
-        "| tokens | materialised | in chunks | faster | materialised, memory | in chunks, memory | less |",
-        "|---|---|---|---|---|---|---|",
+        "| tokens | materialised | in chunks | faster | processor time, materialised | in chunks | faster | peak memory, materialised "
+        "| in chunks | less |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for ours in _of(figures, what="row", kernel="chunked"):
         whole = _of(figures, what="row", kernel="reference", tokens=ours["tokens"])
-        cells = [f"{whole[0]['seconds']:.2f} s" if whole else "", f"{ours['seconds']:.2f} s", _ratio(whole, ours, "seconds")]
-        cells += [f"{whole[0]['bytes'] / 1e6:.0f} MB" if whole else "", f"{ours['bytes'] / 1e6:.1f} MB", _ratio(whole, ours, "bytes")]
+        cells = []
+        for name, unit, per in (("seconds", "s", 1.0), ("processor", "s", 1.0), ("bytes", "MB", 1e6)):
+            cells += [f"{whole[0][name] / per:.2f} {unit}" if whole else "", f"{ours[name] / per:.2f} {unit}", _ratio(whole, ours, name)]
         lines.append(f"| {ours['tokens']} | {' | '.join(cells)} |")
     lines += ["", *_extras(figures), "", *_card_lines(figures), ""]
     return "\n".join(lines)
@@ -243,11 +234,12 @@ def _ratio(whole: list[dict[str, Any]], ours: dict[str, Any], name: str) -> str:
 
 
 def _extras(figures: dict[str, Any]) -> list[str]:
-    one, eight = (_of(figures, what="prompts", prompts=count)[0] for count in (1, PROMPTS))
+    prompts = _of(figures, what="prompts")[0]
     short, long = (_of(figures, what="gradient", tokens=tokens)[0] for tokens in GRADIENT)
     return [
-        f"- {PROMPTS} prompts with {OWN_TOKENS} tokens of their own after a trunk of {one['tokens'] - OWN_TOKENS}: "
-        f"{eight['seconds']:.2f} s together, {one['seconds']:.2f} s for one, {eight['seconds'] / one['seconds']:.2f} times as much.",
+        f"- {PROMPTS} prompts with {OWN_TOKENS} tokens of their own after a trunk of {prompts['tokens'] - OWN_TOKENS}: "
+        f"{prompts['together']:.2f} s together, {prompts['one']:.2f} s for one, {prompts['seconds_ratio']:.2f} times as much "
+        f"({prompts['processor_ratio']:.2f} in processor time).",
         f"- Forward and backward: {short['seconds']:.2f} s and {short['bytes'] / 1e6:.0f} MB at {GRADIENT[0]} tokens, "
         f"{long['seconds']:.2f} s and {long['bytes'] / 1e6:.0f} MB at {GRADIENT[1]}, {long['bytes'] / short['bytes']:.2f} times the "
         "memory, gradients included.",
@@ -279,7 +271,7 @@ def _card_lines(figures: dict[str, Any]) -> list[str]:
 def _plot(path: Path, figures: dict[str, Any]) -> None:
     names = {"reference": "materialised", "chunked": "in chunks"}
     panels = []
-    for quantity, title, unit in (("seconds", "time, s", 1.0), ("bytes", "peak memory beside the inputs, MB", 1e6)):
+    for quantity, title, unit in (("processor", "processor time, s", 1.0), ("bytes", "peak memory beside the inputs, MB", 1e6)):
         series = {
             name: [(each["tokens"], each[quantity] / unit) for each in _of(figures, what="row", kernel=kernel)]
             for kernel, name in names.items()

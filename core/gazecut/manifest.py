@@ -51,15 +51,7 @@ def describe_clip(clip: Clip) -> dict[str, Any]:
     """Name, length, frames per second and size of a clip; of a part, which one it is."""
     about: dict[str, Any] = {"name": clip.name, "frames": clip.length, "fps": clip.fps, "size": list(clip.size)}
     if isinstance(clip, PartClip):
-        part = clip.part
-        about["part"] = {
-            "start": part.start,
-            "end": part.end,
-            "every": part.every,
-            "first_frame": part.frames[0],
-            "last_frame": part.frames[-1],
-            "of_frames": part.source_length,
-        }
+        about["part"] = clip.part.record()
     return about
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from gazecut.errors import GazecutError
 
 LONGEST = 200  # characters; a listing is read line by line
+MOST_SHOWN = 60
+"""Characters of a foreign text within a message."""
 
 
 def one_line(error: BaseException, longest: int = LONGEST) -> str:
@@ -15,14 +17,20 @@ def one_line(error: BaseException, longest: int = LONGEST) -> str:
         text = "(its text cannot be read)"
     name = type(error).__name__
     if isinstance(error, GazecutError) and text:
-        return as_line(text, longest)
-    return as_line(f"{name}: {text}" if text else name, longest)
+        return shown(" ".join(text.split()), longest)
+    return shown(" ".join(f"{name}: {text}".split()) if text else name, longest)
 
 
-def as_line(text: str, longest: int = LONGEST) -> str:
-    """A text on one line, cut short, without control characters."""
-    line = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in " ".join(text.split()))
-    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+def shown(text: str, most: int = MOST_SHOWN) -> str:
+    """Text as a message can hold it: control characters escaped, no line breaks, cut short.
+
+    Args:
+        text: What somebody wrote.
+        most: Characters that are left, at least 3.
+    """
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[: most + 1])
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def counted(count: int, noun: str) -> str:

@@ -34,7 +34,7 @@ MESSAGES = {
 }
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 FRAMES = 6
-SEGMENT = ("segment", "clip.mp4", "the red circle", "-o", "out", "--device", "cpu")
+SEGMENT = ("segment", "clip.mp4", "the red circle", "-o", "out", "--device", "cpu", "--set", "sampler.frames=2")
 WRITTEN = {"masks", "masks.json", "overlay.mp4", "evidence", "run.json"}
 SCENE = {"clip.mp4", "frames", "masks", "scene.json"}
 

@@ -72,7 +72,7 @@ def test_a_part_of_a_clip(gazecut: Any, clip: Path, workdir: Path) -> None:
     assert ended.status == 0, ended.err
     run = json.loads((workdir / "out" / "run.json").read_text())
     assert run["clip"]["frames"] == len(list((workdir / "out" / "masks").iterdir())) == 2
-    part = {"start": "0.1", "end": "5f", "every": 2, "first_frame": 2, "last_frame": 4, "of_frames": 6}
+    part = {"start": "0.1", "end": "5f", "every": 2, "first_frame": 2, "last_frame": 4, "source_frames": 6}
     assert run["clip"]["part"] == part
 
 

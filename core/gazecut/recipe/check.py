@@ -14,13 +14,13 @@ from gazecut.prompts import builtin_prompt_sets
 from gazecut.recipe.messages import explain, found
 from gazecut.recipe.model import VERSION, Recipe, Stage, TrackletOptions
 from gazecut.recipe.origins import trace
-from gazecut.recipe.problems import Place, Problems, dotted, shown
+from gazecut.recipe.problems import Place, Problems, dotted
 from gazecut.recipe.sources import as_block, component_name
 from gazecut.recipe.stages import KEYS, LISTS, SINGLE
 from gazecut.recipe.tree import Entry, Node, locate, plain
 from gazecut.registry import Registry
 from gazecut.suggest import did_you_mean
-from gazecut.wording import one_line
+from gazecut.wording import one_line, shown
 
 OWN = "gazecut"
 COMPLETE = "Complete recipes to extend: gazecut recipes"

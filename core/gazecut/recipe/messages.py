@@ -12,9 +12,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from gazecut.recipe.problems import dotted, shown
+from gazecut.recipe.problems import dotted
 from gazecut.recipe.tree import Node, Path, locate, plain
 from gazecut.suggest import did_you_mean
+from gazecut.wording import shown
 
 _WANTED = "should be "
 _WANTED_TYPES = {

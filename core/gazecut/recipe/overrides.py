@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gazecut.recipe.problems import Place, Problems, shown
+from gazecut.recipe.problems import Place, Problems
 from gazecut.recipe.sources import as_block, component_name, merge, merge_block
 from gazecut.recipe.stages import KEYS, LISTS
 from gazecut.recipe.syntax import MOST_DEPTH
 from gazecut.recipe.tree import Entry, Node, Scalar, parse, plant
 from gazecut.suggest import did_you_mean
+from gazecut.wording import shown
 
 COMMAND_LINE = "--set"
 PYTHON = "overrides"

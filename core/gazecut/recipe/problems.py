@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gazecut.errors import RecipeError
+from gazecut.wording import MOST_SHOWN, shown
 
 MOST_HINTS = 2
 """Commands at the end of a report; more than a line of them nobody reads."""
@@ -15,21 +16,6 @@ MOST_LINES = 40
 
 MOST_WIDTH = 2000
 """Characters of one line; names of what is installed may fill some hundred."""
-
-MOST_SHOWN = 60
-"""Characters of a name or value that somebody wrote."""
-
-
-def shown(text: str, most: int = MOST_SHOWN) -> str:
-    """Text as a message can hold it: no control characters, no line breaks, cut short.
-
-    Args:
-        text: What somebody wrote.
-        most: Characters that are left, at least 3.
-    """
-    if not text.isprintable():
-        text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text[: most + 1])
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def dotted(path: Sequence[str | int]) -> str:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from gazecut.errors import RecipeError
 from gazecut.recipe.messages import found
-from gazecut.recipe.problems import Place, Problems, shown
+from gazecut.recipe.problems import Place, Problems
 from gazecut.recipe.stages import SINGLE
 from gazecut.recipe.syntax import MOST_CHARACTERS
 from gazecut.recipe.tree import Entry, Node, parse, plain, plant
 from gazecut.suggest import did_you_mean
+from gazecut.wording import shown
 
 SUFFIXES = (".yaml", ".yml")
 MOST_ABOVE = 16
