@@ -71,6 +71,12 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
+def place_of(module: str) -> str:
+    """Where another process finds an imported module: its name, or the file of one that `load_file` made."""
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    return str(spec.loader.path) if spec is not None and isinstance(spec.loader, _ContentLoader) else module
+
+
 class _ContentLoader(SourceFileLoader):
     """Runs content that was read before; Python's bytecode cache would miss an edit within the same second."""
 

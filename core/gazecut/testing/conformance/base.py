@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from gazecut.components import API, ComponentSpec, Kind
 from gazecut.errors import GazecutError
 from gazecut.plugins import discover
+from gazecut.plugins.given import place_of
 from gazecut.plugins.heavy import HEAVY
 from gazecut.protocols import Provenance, Runtime
 from gazecut.registry import Component, Registry
@@ -28,7 +29,16 @@ T = TypeVar("T")
 
 LONGEST_SUMMARY = 120  # characters; a listing shows one line
 
-_IMPORTS = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]; print(*sys.modules)"
+_IMPORTS = """
+import importlib, pathlib, sys
+for name in sys.argv[1:]:
+    if name.endswith(".py"):
+        from gazecut.plugins.given import load_file
+        load_file(pathlib.Path(name))
+    else:
+        importlib.import_module(name)
+print(*sys.modules)
+"""
 
 
 class PlannedError(Exception):
@@ -120,7 +130,7 @@ class Conformance(Generic[C]):
 
     def test_declaring_imports_nothing_heavy(self) -> None:
         """Its plugin module and its options' module import no deep-learning library."""
-        modules = (*self.declaring_modules(), self.declared().config.partition(":")[0])
+        modules = tuple(map(place_of, (*self.declaring_modules(), self.config_class().__module__)))
         found = [name for name in imported_by(modules, tuple(sys.path)) if name in HEAVY]
         self.require(
             not found, f"{' and '.join(modules)} import {', '.join(found)}", "gazecut and pydantic; the rest belongs to the target's module"
@@ -262,7 +272,7 @@ def imported_by(modules: tuple[str, ...], path: tuple[str, ...]) -> tuple[str, .
     """Names of everything that a fresh interpreter imports for these modules.
 
     Args:
-        modules: Names of modules.
+        modules: Names of modules, or paths of .py files.
         path: Where they are found.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
