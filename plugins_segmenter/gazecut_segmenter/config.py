@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from gazecut.options import Options
@@ -46,3 +48,33 @@ class ClassicalOptions(Options):
 
     memory: int = Field(default=256, ge=16)
     """MiB for reduced frames, flow and cuts that are kept for the next question."""
+
+
+class Sam2HfOptions(Options):
+    """Options of `sam2-hf`."""
+
+    weights: str = Field(min_length=1)
+    """Checkpoint of SAM 2 or 2.1: a local folder, a .safetensors file, or a hub id ("facebook/sam2-hiera-large")."""
+
+    revision: str | None = None
+    """Commit or tag of a hub id; none is the newest that the hub, or the cache when offline, has."""
+
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What matrix products are computed in: float32 gives the official numbers, bfloat16 is faster and takes half the memory."""
+
+    fill_holes: int = Field(default=8, ge=0, le=256)
+    """Holes of at most so many cells in a mask at the network's low resolution (4 px of its input) are filled; 0 fills none."""
+
+    kept_frames: int = Field(default=128, ge=1)
+    """Encoded frames kept for the next question: 16 MiB each at 1024 px in float32, half of it in bfloat16. Beyond that, the
+    way over the whole clip encodes frames a second time."""
+
+
+class Sam2Options(Sam2HfOptions):
+    """Options of `sam2`."""
+
+    config: str | None = None
+    """The package's configuration, by name ("configs/sam2.1/sam2.1_hiera_l.yaml") or as a file; none takes what fits the weights."""
+
+    hydra_overrides: tuple[str, ...] = ()
+    """Changes of that configuration in Hydra's form, for example "++model.image_size=512"."""
