@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from gazecut.errors import PromptError
 from gazecut.notes import Reading
 from gazecut.prompts import PromptSet, candidate_list, parse_attributes, placeholders, render, sentence
@@ -29,6 +31,23 @@ class AnswerRecord:
     texts: tuple[str, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class PromptWeights:
+    """How much the answering row draws on each token of a question.
+
+    Attributes:
+        role: The question's role.
+        view: Its view; of several sequences, the weights are the mean.
+        tokens: What each token stands for; together the question.
+        weights: (P,) float32 >= 0, as the attribution gave them.
+    """
+
+    role: str
+    view: str
+    tokens: tuple[str, ...]
+    weights: np.ndarray
+
+
 @dataclass
 class Inquiry:
     """One expression's questions and answers.
@@ -46,6 +65,12 @@ class Inquiry:
     attributes: str | None = None
     records: list[AnswerRecord] = field(default_factory=list)
     readings: dict[Query, Reading] = field(default_factory=dict)
+
+    @property
+    def prompt_weights(self) -> tuple[PromptWeights, ...]:
+        """What the words of each planned query weighed, where model and attribution tell; known once the witness has settled."""
+        told = [(query, reading) for query, reading in self.readings.items() if reading.tokens]
+        return tuple(PromptWeights(query.role, query.view, reading.tokens, reading.weights) for query, reading in told)
 
     def wording(self, template: str) -> str:
         """A template filled in with what is known."""

@@ -56,8 +56,13 @@ def describe_clip(clip: Clip) -> dict[str, Any]:
 
 
 def describe_inquiry(inquiry: Inquiry) -> dict[str, Any]:
-    """Questions and answers; none for maps that were given."""
-    return {"category": inquiry.category, "attributes": inquiry.attributes, "answers": [asdict(record) for record in inquiry.records]}
+    """Questions and answers, and what the questions' words weighed; none for maps that were given."""
+    return {
+        "category": inquiry.category,
+        "attributes": inquiry.attributes,
+        "answers": [asdict(record) for record in inquiry.records],
+        "prompt_weights": [{**asdict(one), "weights": one.weights.tolist()} for one in inquiry.prompt_weights],
+    }
 
 
 def describe_tracklets(tracklets: tuple[JudgedTracklet, ...]) -> list[dict[str, Any]]:
@@ -70,6 +75,7 @@ def describe_tracklets(tracklets: tuple[JudgedTracklet, ...]) -> list[dict[str, 
             "consistency": judged.consistency,
             "score": judged.score,
             "kept": judged.kept,
+            "reason": judged.reason,
         }
         for judged in tracklets
     ]

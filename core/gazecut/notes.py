@@ -7,7 +7,7 @@ alone. Fusion and scorers are cheap and are never kept, so changing one of their
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,14 @@ class Reading:
     Attributes:
         texts: The answers, one per sequence of the view.
         maps: Raw maps in host memory; None for a question without a trace, and until the witness has settled.
+        tokens: The question's text, token by token; none where model or attribution do not tell.
+        weights: What each token weighed, the mean over sequences, (P,) float32; together with `tokens`.
     """
 
     texts: tuple[str, ...]
     maps: HeatMaps | None = None
+    tokens: tuple[str, ...] = ()
+    weights: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
 
 class Notes:
@@ -45,15 +49,16 @@ class Notes:
             return None
         facts, maps = found.facts, found.arrays.get("maps")
         heat = None if maps is None else HeatMaps(maps, facts["frames_per_slot"])
-        return Reading(tuple(facts["texts"]), heat), Provenance(**facts["provenance"])
+        weights = found.arrays.get("weights", np.zeros(0, np.float32))
+        return Reading(tuple(facts["texts"]), heat, tuple(facts["tokens"]), weights), Provenance(**facts["provenance"])
 
     def keep_reading(self, key: str | None, reading: Reading, provenance: Provenance) -> None:
         """Keep an answer with its maps."""
         maps = reading.maps
-        arrays = {} if maps is None else {"maps": maps.numpy()}
+        arrays = {} if maps is None else {"maps": maps.numpy(), "weights": reading.weights}
         frames_per_slot = 1 if maps is None else maps.frames_per_slot
-        facts = {"texts": list(reading.texts), "frames_per_slot": frames_per_slot, "provenance": asdict(provenance)}
-        self._keep("readings", key, arrays, facts)
+        about = {"texts": list(reading.texts), "tokens": list(reading.tokens)}
+        self._keep("readings", key, arrays, {**about, "frames_per_slot": frames_per_slot, "provenance": asdict(provenance)})
 
     def tracklets(self, key: str | None) -> tuple[Tracklets, Provenance] | None:
         """Tracklets as the loop left them, and the provenance of the segmenter."""

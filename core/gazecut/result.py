@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gazecut.interview import AnswerRecord
+from gazecut.interview import AnswerRecord, PromptWeights
 from gazecut.output import write_output
 from gazecut.protocols import Clip, Exporter
 from gazecut.values import MaskTrack, Points, Tracklet
@@ -39,12 +39,14 @@ class JudgedTracklet:
         score: The scorer's score.
         kept: Whether it is part of the result.
         consistency: Its agreement with the attention; None for scorers without.
+        reason: Why it was kept or not, in the scorer's words; None for scorers that do not tell.
     """
 
     tracklet: Tracklet
     score: float
     kept: bool
     consistency: float | None
+    reason: str | None = None
 
     @property
     def prompt_frame(self) -> int:
@@ -82,6 +84,22 @@ class ResultMaps:
     frame: np.ndarray | None = None
 
 
+def suppressed_prompts(points: Points, tracklets: Sequence[JudgedTracklet], frames: int) -> np.ndarray:
+    """How many candidates of each sampled frame left no tracklet, because a better one was the same thing.
+
+    Args:
+        points: What prompted the segmenter.
+        tracklets: Every candidate left at the end of the loop.
+        frames: Number of sampled frames Ts.
+
+    Returns:
+        (Ts,) int64.
+    """
+    prompted = np.array([len(np.unique(points.candidate[points.frame == frame])) for frame in range(frames)], np.int64)
+    left = np.array([one.prompt_frame for one in tracklets], np.int64)
+    return np.asarray(prompted - np.bincount(left, minlength=frames))
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """Masks of one expression on one clip.
@@ -98,6 +116,8 @@ class Result:
         category: The category chosen over all object answers; None where none was asked for.
         manifest: What is needed to repeat the run; what was measured stands under "measured".
         exporters: What `save` writes.
+        prompt_weights: What each traced question's words weighed, in the order they were asked; none where model or attribution do not
+            tell.
     """
 
     expression: str
@@ -111,6 +131,12 @@ class Result:
     category: str | None
     manifest: Mapping[str, Any]
     exporters: Sequence[Exporter] = ()
+    prompt_weights: tuple[PromptWeights, ...] = ()
+
+    @property
+    def suppressed(self) -> np.ndarray:
+        """As `suppressed_prompts` gives it, (Ts,) int64."""
+        return suppressed_prompts(self.points, self.tracklets, len(self.frame_indices))
 
     def mask(self, frame: int) -> np.ndarray:
         """Union of all kept objects on one frame, (H, W) bool."""

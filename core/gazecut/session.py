@@ -24,7 +24,7 @@ from gazecut.observers import Observers
 from gazecut.prompts import prompt_set, sentence
 from gazecut.protocols import Provenance
 from gazecut.pursuit import Pursuit
-from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
+from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps, suppressed_prompts
 from gazecut.tracklets import KeyFrames
 from gazecut.values import Frames, HeatMaps, Judgement, MapSet, Points, Query, QueryMaps, Tracklets
 from gazecut.values.check import check_shape
@@ -182,6 +182,7 @@ class ClipSession:
             category=inquiry.category,
             manifest=self._manifest(inquiry, indices, key.points, judged),
             exporters=self._pipeline.exporters,
+            prompt_weights=inquiry.prompt_weights,
         )
 
     def _manifest(self, inquiry: Inquiry, indices: np.ndarray, points: Points, judged: tuple[JudgedTracklet, ...]) -> dict[str, Any]:
@@ -194,6 +195,7 @@ class ClipSession:
             "frame_indices": indices.tolist(),
             **describe_inquiry(inquiry),
             "points": len(points),
+            "suppressed": suppressed_prompts(points, judged, len(indices)).tolist(),
             "tracklets": describe_tracklets(judged),
             "recipe": pipeline.recipe.filled(),
             "components": pipeline.recipe.components(pipeline.registry),
@@ -227,7 +229,8 @@ def _view_maps(maps: MapSet, frames: int, name: str) -> np.ndarray | None:
 
 def _judged(tracklets: Tracklets, judgement: Judgement) -> tuple[JudgedTracklet, ...]:
     consistency = [None] * len(tracklets) if judgement.consistency is None else judgement.consistency.tolist()
+    reasons = judgement.reasons or [None] * len(tracklets)
     return tuple(
-        JudgedTracklet(tracklet, float(score), bool(kept), agreement)
-        for tracklet, score, kept, agreement in zip(tracklets, judgement.scores, judgement.kept, consistency, strict=True)
+        JudgedTracklet(tracklet, float(score), bool(kept), agreement, reason)
+        for tracklet, score, kept, agreement, reason in zip(tracklets, judgement.scores, judgement.kept, consistency, reasons, strict=True)
     )

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from gazecut.arrays import namespace
+import numpy as np
+
+from gazecut.arrays import Array, namespace, to_numpy
 from gazecut.keys import ClipKeys
 from gazecut.notes import Notes, Reading
 from gazecut.observers import Observers
-from gazecut.protocols import Attribution, MLLMBackend, MLLMSession, Provenance
+from gazecut.protocols import Attribution, MLLMBackend, MLLMSession, PromptAttribution, Provenance
 from gazecut.values import Frames, GridLayout, HeatMaps, Query, Question, Trace
 from gazecut.wording import counted
 
@@ -133,12 +135,15 @@ class Witness:
 
     def _attribute(self, waiting: Sequence[_Waiting], layout: GridLayout) -> None:
         self._notes.work.rollout_passes += 1
-        scores = iter(self._mind.attribution.scores_many([trace for one in waiting for trace in one.traces]))
+        found = iter(_scored(self._mind.attribution, [trace for one in waiting for trace in one.traces]))
         for one in waiting:
-            rows = [next(scores) for _ in one.traces]
+            rows, weights = zip(*(next(found) for _ in one.traces), strict=True)
             # in host memory, so that fusion computes the same from a note as from a model on another device
             maps = HeatMaps(layout.fold(namespace(*rows).concat(rows)), layout.frames_per_slot)
             one.reading.maps = HeatMaps(maps.numpy(), maps.frames_per_slot)
+            prompt, told = one.traces[0].prompt, [to_numpy(each) for each in weights if each is not None]
+            if prompt is not None and len(told) == len(rows):
+                one.reading.tokens, one.reading.weights = prompt.texts, np.stack(told).mean(0, np.float64).astype(np.float32)
 
     def _noted(self, query: Query, text: str, traced: bool) -> Reading | None:
         found = self._notes.reading(self._keys.reading(query, text, traced))
@@ -153,3 +158,10 @@ class Witness:
             return None
         reading, self.provenance = found
         return reading.texts[0]
+
+
+def _scored(attribution: Attribution, traces: Sequence[Trace]) -> Sequence[tuple[Array, Array | None]]:
+    """Scores of the visual tokens, with weights of the question's where the attribution tells them."""
+    if isinstance(attribution, PromptAttribution):
+        return attribution.scores_with_prompt(traces)
+    return [(scores, None) for scores in attribution.scores_many(traces)]

@@ -12,7 +12,7 @@ from gazecut.resize import area_average
 from gazecut.values import HeatMaps, Judgement, MapSet, Tracklets
 from gazecut.values.check import check_shape
 from gazecut_plugins.config import AttentionConsistencyOptions
-from gazecut_plugins.keep import keep_mask
+from gazecut_plugins.keep import by_rule
 
 EPSILON = 1e-8
 
@@ -75,8 +75,9 @@ class AttentionConsistencyScorer:
         """Scores of K tracklets against the fused maps (T, h, w); `consistency` is s_ac alone."""
         values = fused.numpy()
         if not len(tracklets):
-            return Judgement(np.zeros(0), np.zeros(0, bool), np.zeros(0))
+            return Judgement(np.zeros(0), np.zeros(0, bool), np.zeros(0), ())
         covers = np.stack([area_average(tracklet.masks.astype(values.dtype), values.shape[1:]) for tracklet in tracklets])
         consistency = _consistency(values, covers, self._config.mean, self._config.penalty).astype(np.float64)
         scores = (np.array([tracklet.object_score for tracklet in tracklets]) + consistency) / 3
-        return Judgement(scores, keep_mask(scores, self._config.keep), consistency)
+        kept, reasons = by_rule(scores, self._config.keep)
+        return Judgement(scores, kept, consistency, reasons)

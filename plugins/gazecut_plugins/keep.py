@@ -8,11 +8,18 @@ from gazecut.tracklets import keep_above
 from gazecut_plugins.config import Keep
 
 
-def keep_mask(scores: np.ndarray, keep: Keep) -> np.ndarray:
-    """Which of K scores stay, (K,) bool."""
+def by_rule(scores: np.ndarray, keep: Keep) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Which of K scores stay, (K,) bool, and why each does or does not, in the rule's own words."""
     kept = np.zeros(len(scores), bool)
     if keep == "best":
         kept[scores.argmax() if len(scores) else []] = True
-    else:
-        kept[keep_above(scores, keep.above, keep.otherwise == "best")] = True
-    return kept
+        return kept, _said(kept, "the best", "not the best")
+    kept[keep_above(scores, keep.above, keep.otherwise == "best")] = True
+    bar = f"above {keep.above:g}"
+    if kept.any() and not (scores > keep.above).any():
+        return kept, _said(kept, f"the best, as none is {bar}", f"not the best, and none is {bar}")
+    return kept, _said(kept, bar, f"not {bar}")
+
+
+def _said(kept: np.ndarray, of_kept: str, of_dropped: str) -> tuple[str, ...]:
+    return tuple(of_kept if stays else of_dropped for stays in kept)

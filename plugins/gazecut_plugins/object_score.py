@@ -6,7 +6,7 @@ import numpy as np
 
 from gazecut.values import HeatMaps, Judgement, MapSet, Tracklets
 from gazecut_plugins.config import ObjectScoreOptions
-from gazecut_plugins.keep import keep_mask
+from gazecut_plugins.keep import by_rule
 
 
 class ObjectScoreScorer:
@@ -18,4 +18,5 @@ class ObjectScoreScorer:
     def judge(self, tracklets: Tracklets, maps: MapSet, fused: HeatMaps) -> Judgement:
         """Scores of K tracklets, in [0, 1]; the maps are not looked at."""
         scores = np.array([tracklet.object_score for tracklet in tracklets], np.float64) / 2
-        return Judgement(scores, keep_mask(scores, self._keep))
+        kept, reasons = by_rule(scores, self._keep)
+        return Judgement(scores, kept, reasons=reasons)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -19,12 +20,14 @@ class Turn:
         visual: The id that stands for one visual token.
         after: Ids behind the visual tokens: their closing token, the question, the start of the answer.
         question: Which of `after` are the question's text.
+        words: What each of those stands for; together the text.
     """
 
     before: tuple[int, ...]
     visual: int
     after: tuple[int, ...]
     question: range
+    words: tuple[str, ...]
 
 
 class Chat:
@@ -56,7 +59,8 @@ class Chat:
         cut = places[0] + 1
         first = sum(end <= start for _, end in spans)  # tokens that end before the question starts
         last = max(first, sum(begin < stop for begin, _ in spans))  # those that start before it ends
-        return Turn(tuple(ids[: cut - 1]), visual[kind], tuple(ids[cut:]), range(first - cut, last - cut))
+        words = _pieces(question, [end - start for _, end in spans[first:last]])
+        return Turn(tuple(ids[: cut - 1]), visual[kind], tuple(ids[cut:]), range(first - cut, last - cut), words)
 
     def text(self, question: str) -> tuple[int, ...]:
         """Ids of a turn without anything to see."""
@@ -75,3 +79,12 @@ class Chat:
         system = [{"role": "system", "content": [{"type": "text", "text": self._system}]}] if self._system is not None else []
         messages = [*system, {"role": "user", "content": content}]
         return str(self._processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+
+def _pieces(text: str, ends: Sequence[int]) -> tuple[str, ...]:
+    """The text cut where tokens end; a letter that takes several tokens is the first one's."""
+    pieces, done = [], 0
+    for end in ends:
+        pieces.append(text[done : max(done, end)])
+        done = max(done, end)
+    return tuple(pieces)

@@ -10,10 +10,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import overload
 
+import numpy as np
 import torch
 from transformers import DynamicCache
 
-from gazecut.values import Trace, TraceLayer
+from gazecut.values import PromptTokens, Trace, TraceLayer
 from gazecut.values.questions import TraceRow
 from gazecut_mllm.capture import Captured, capturing
 from gazecut_mllm.generation import Decoder
@@ -32,6 +33,8 @@ class Suffix:
         row: Whose attention the trace is for.
         steering: (P, d) embeddings, or None.
         steering_at: Where in `ids` they start.
+        question_at: Where in `ids` the question's text starts.
+        words: What each token of that text stands for.
     """
 
     ids: tuple[int, ...]
@@ -39,6 +42,8 @@ class Suffix:
     row: TraceRow = "last-prompt"
     steering: torch.Tensor | None = None
     steering_at: int = 0
+    question_at: int = 0
+    words: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -204,4 +209,5 @@ class Continuation:
                 key = torch.cat([key, extra.key[layer][row, :, -1:]], dim=1)
             pieces.append((query, key))
         layers = ContinuedLayers(self._prefix, row % self._prefix.sequences, suffix.layers.start, pieces)
-        return Trace(layers, self._prefix.opening.visual)
+        question = range(start + suffix.question_at, start + suffix.question_at + len(suffix.words))
+        return Trace(layers, self._prefix.opening.visual, PromptTokens(np.array(question, np.int64), suffix.words))

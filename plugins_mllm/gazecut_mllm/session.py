@@ -106,7 +106,7 @@ class VisualSession:
 
     def _suffix(self, question: Question) -> Suffix:
         turn = self._reader.chat.turn(question.text, self._kind)
-        suffix = Suffix(turn.after)
+        suffix = Suffix(turn.after, question_at=turn.question.start, words=turn.words)
         if question.trace is not None:
             suffix = replace(suffix, layers=self._layers(question.trace), row=question.trace.row)
         steering = question.steering
@@ -118,7 +118,8 @@ class VisualSession:
         soft = embeddings_for(self._reader.hf, steering.embeddings, "steering")
         at = turn.question.start if steering.place == "before-text" else turn.question.stop
         ids = (*turn.after[:at], *[turn.after[0]] * len(soft), *turn.after[at:])
-        return replace(suffix, ids=ids, steering=soft, steering_at=at)
+        moved = len(soft) if steering.place == "before-text" else 0
+        return replace(suffix, ids=ids, steering=soft, steering_at=at, question_at=turn.question.start + moved)
 
     def _layers(self, spec: TraceSpec) -> range:
         assert self._prefixes is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -60,6 +60,13 @@ class Drifting(FakeAttribution):
         return super().scores(trace) + self.changes
 
 
+class Negative(FakeAttribution):
+    """Weights below 0, beside the right scores."""
+
+    def scores_with_prompt(self, traces: Sequence[Trace]) -> list[tuple]:
+        return [(scores, None if weights is None else -weights) for scores, weights in super().scores_with_prompt(traces)]
+
+
 def odd_spec() -> FakeAttribution:
     made = FakeAttribution()
     made.spec = TraceSpec(first_layer=-1)
@@ -87,6 +94,7 @@ VIOLATIONS = {
         lambda scores, trace: scores.astype(np.float64) if isinstance(scores, np.ndarray) else scores
     ),
     "test_torch_stays_torch": lambda: Attribution(lambda scores, trace: np.asarray(scores)),
+    "test_prompt_tokens_are_weighed_beside_the_same_scores": Negative,
     "test_input_is_unchanged": lambda: Attribution(scribble),
     "test_same_input_gives_same_output": Drifting,
 }

@@ -13,7 +13,7 @@ import pytest
 from gazecut.protocols import Provenance
 from gazecut.testing import MLLMConformance
 from gazecut.testing.fakes import FakeMLLM, FakeMLLMSession
-from gazecut.values import Answer, Frames, Question, Trace, TraceSpec
+from gazecut.values import Answer, Frames, PromptTokens, Question, Trace, TraceSpec
 
 
 class Backend(FakeMLLM):
@@ -104,7 +104,12 @@ class OneColumnTooFew(Changing):
 
 class OneColumnOff(Changing):
     def answer(self, answer: Answer, *_: object) -> Answer:
-        return traced(answer, lambda trace: replace(trace, visual_columns=trace.visual_columns + 1))
+        return traced(answer, lambda trace: replace(trace, visual_columns=trace.visual_columns - 1))
+
+
+class Misquoting(Changing):
+    def answer(self, answer: Answer, *_: object) -> Answer:
+        return traced(answer, lambda trace: replace(trace, prompt=PromptTokens(trace.prompt.columns, trace.prompt.texts[::-1])))
 
 
 class TwoForOne(Changing):
@@ -221,6 +226,7 @@ VIOLATIONS: dict[str, Callable] = {
     "test_only_traced_questions_have_traces": of(Generous),
     "test_visual_columns_are_the_cells_of_the_layout": of(OneColumnTooFew),
     "test_visual_columns_are_where_the_pixels_are": of(OneColumnOff),
+    "test_prompt_tokens_are_the_question": of(Misquoting),
     "test_layers_fit_each_other": of(TwoForOne),
     "test_rows_are_attention": of(Endless),
     "test_the_row_is_the_one_asked_for": of(PromptOnly),

@@ -22,6 +22,7 @@ from gazecut.values import (
     Judgement,
     MaskTrack,
     Points,
+    PromptTokens,
     Steering,
     Tracklet,
 )
@@ -46,6 +47,8 @@ ROW = np.array([0, 1])
         (lambda: FrameMasks(0, np.zeros((1, 2, 2), bool), np.zeros((2, 2, 2))), r"frame logits has shape \(2, 2, 2\); wanted \(1, h, w\)"),
         (lambda: MaskTrack((2, 3), (rle.encode(np.ones((2, 2), bool)),)), r"frame 0: code of size \(2, 2\); wanted \(2, 3\)"),
         (lambda: Judgement(np.array([np.nan]), np.ones(1, bool)), "values that are not finite"),
+        (lambda: Judgement(np.zeros(2), np.ones(2, bool), reasons=("the best",)), "reasons has 1 phrases; wanted one per tracklet, 2"),
+        (lambda: PromptTokens(np.arange(2), ("the",)), r"prompt\.columns has shape \(2,\); wanted \(1\)"),
         (lambda: Steering(np.zeros(3)), r"steering\.embeddings has shape \(3,\); wanted \(P, d\)"),
         (
             lambda: Tracklet(2, np.zeros((1, 2)), 1.0, 1.0, MaskTrack((2, 2), (None, None)), np.zeros((2, 1, 1), np.float16)),

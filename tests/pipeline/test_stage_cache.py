@@ -31,6 +31,9 @@ def same(one: Result, other: Result) -> None:
     np.testing.assert_array_equal(one.masks, other.masks)
     np.testing.assert_array_equal(one.heatmaps.fused, other.heatmaps.fused)
     assert one.answers == other.answers
+    for known, found in zip(one.prompt_weights, other.prompt_weights, strict=True):
+        assert (known.role, known.view, known.tokens) == (found.role, found.view, found.tokens)
+        np.testing.assert_array_equal(known.weights, found.weights, strict=True)
     plain = [{name: value for name, value in result.manifest.items() if name != "measured"} for result in (one, other)]
     assert json.dumps(plain[0]) == json.dumps(plain[1])
 

@@ -6,7 +6,9 @@ can read them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType, TracebackType
 from typing import Self
 
@@ -18,7 +20,7 @@ from gazecut.protocols import Provenance, Runtime
 from gazecut.resize import area_average
 from gazecut.testing.options import FakeMLLMOptions
 from gazecut.testing.standout import standout
-from gazecut.values import Answer, Frames, GridLayout, Question, Trace, TraceLayer, TraceSpec
+from gazecut.values import Answer, Frames, GridLayout, PromptTokens, Question, Trace, TraceLayer, TraceSpec
 
 VIEWS = ("video", "frame")
 LAYERS = 2
@@ -188,10 +190,15 @@ class FakeMLLMSession:
         if question.trace is None:
             return Answer(texts)
         layers, answered = layers_of(question.trace), question.trace.row == "first-answer"
-        tokens = len(question.text.split()) + 1 + steered + answered
+        words = tuple(re.findall(r"\s*\S+(?:\s+$)?", question.text))
+        soft = steered if steering is not None and steering.place == "before-text" else 0
+        tokens = len(words) + 1 + steered + answered
         role = "background" if "background" in question.text and "background" in self._maps else "object"
         rows = self._maps[role].reshape(sequences, -1)
-        return Answer(texts, tuple(_trace(row, 1 + self._prelude, tokens, len(layers)) for row in rows))
+        start = 1 + self._prelude + rows.shape[1] + soft
+        prompt = PromptTokens(np.arange(start, start + len(words)), words)
+        traces = (_trace(row, 1 + self._prelude, tokens, len(layers)) for row in rows)
+        return Answer(texts, tuple(replace(trace, prompt=prompt) for trace in traces))
 
 
 def layers_of(spec: TraceSpec) -> range:

@@ -73,13 +73,20 @@ class FakeAttribution:
 
     def scores(self, trace: Trace) -> Array:
         """Attention (V,) on the visual tokens; it sums to at most 1."""
-        rows = [self._row(floating(query), floating(key), scale) for query, key, scale in trace.layers]
-        xp = namespace(*rows)
-        return xp.take(xp.mean(xp.stack(rows), axis=0), xp.asarray(trace.visual_columns), axis=0)
+        return self._at(trace, trace.visual_columns)
 
     def scores_many(self, traces: Sequence[Trace]) -> list[Array]:
         """The same for several traces."""
         return [self.scores(trace) for trace in traces]
+
+    def scores_with_prompt(self, traces: Sequence[Trace]) -> list[tuple[Array, Array | None]]:
+        """The same, with attention on the question's tokens."""
+        return [(self.scores(trace), None if trace.prompt is None else self._at(trace, trace.prompt.columns)) for trace in traces]
+
+    def _at(self, trace: Trace, columns: Array) -> Array:
+        rows = [self._row(floating(query), floating(key), scale) for query, key, scale in trace.layers]
+        xp = namespace(*rows)
+        return xp.take(xp.mean(xp.stack(rows), axis=0), xp.asarray(columns), axis=0)
 
     def _row(self, query: Array, key: Array, scale: float) -> Array:
         """(N,), from query (H, N, d) and key (G, N, d)."""

@@ -4,7 +4,7 @@ from gazecut.values.frames import Frames
 from gazecut.values.maps import GridLayout, HeatMaps, MapSet, QueryMaps
 from gazecut.values.masks import MaskTrack
 from gazecut.values.points import Points
-from gazecut.values.questions import Answer, Query, Question, Steering, Trace, TraceLayer, TraceSpec
+from gazecut.values.questions import Answer, PromptTokens, Query, Question, Steering, Trace, TraceLayer, TraceSpec
 from gazecut.values.tracklets import Candidates, FrameMasks, Judgement, Tracklet, Tracklets
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "MapSet",
     "MaskTrack",
     "Points",
+    "PromptTokens",
     "Query",
     "QueryMaps",
     "Question",

@@ -91,16 +91,35 @@ class TraceLayer(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
+class PromptTokens:
+    """The text of a question as a model reads it.
+
+    Attributes:
+        columns: (P,) integer positions of its tokens in the sequence, ascending.
+        texts: What each token stands for, white space included: together the text. Where one letter takes several tokens, the first
+            has it and the others are empty.
+    """
+
+    columns: Array
+    texts: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        check_shape("prompt.columns", self.columns, (len(self.texts),))
+
+
+@dataclass(frozen=True, eq=False)
 class Trace:
     """What is needed to work out attention again, without any attention matrix.
 
     Attributes:
         layers: First to last asked layer; items may be put together when they are read, so read each once.
         visual_columns: (V,) integer positions of the visual tokens, in the order of the grid.
+        prompt: Where the question's text stands; None for a model that does not tell.
     """
 
     layers: Sequence[TraceLayer]
     visual_columns: Array
+    prompt: PromptTokens | None = None
 
     def __post_init__(self) -> None:
         check_shape("trace.visual_columns", self.visual_columns, ("V",))

@@ -113,11 +113,13 @@ class Judgement:
         scores: (K,) float64, finite; larger is better.
         kept: (K,) bool, by the scorer's keep rule.
         consistency: (K,) float64 agreement with the attention, or None for scorers without.
+        reasons: Why each was kept or not, K short phrases such as "not above 0.8"; None for scorers that do not tell.
     """
 
     scores: np.ndarray
     kept: np.ndarray
     consistency: np.ndarray | None = None
+    reasons: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         check_shape("judgement.scores", self.scores, ("K",))
@@ -127,3 +129,5 @@ class Judgement:
             raise ShapeError("judgement.scores has values that are not finite; wanted one finite number per tracklet.")
         if self.consistency is not None:
             check_shape("judgement.consistency", self.consistency, (len(self.scores),))
+        if self.reasons is not None and len(self.reasons) != len(self.scores):
+            raise ShapeError(f"judgement.reasons has {len(self.reasons)} phrases; wanted one per tracklet, {len(self.scores)}.")

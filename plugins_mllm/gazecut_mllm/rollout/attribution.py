@@ -31,11 +31,7 @@ class RolloutAttribution:
             ShapeError: The trace has no layers, or layers that do not fit each other.
             BackendError: Queries or keys of a layer are not finite.
         """
-        method = self._method
-        row = rollout_row(
-            trace.layers, trace.visual_columns, head_weighting=method.head_weighting, kernel=method.kernel, chunk=method.chunk
-        )
-        return _at(row, trace.visual_columns)
+        return _at(self._row(trace), trace.visual_columns)
 
     def scores_many(self, traces: Sequence[Trace]) -> list[Array]:
         """What `scores` gives for each trace; attention of tokens that traces share is worked out once for all of them.
@@ -44,17 +40,34 @@ class RolloutAttribution:
             ShapeError: As for `scores`.
             BackendError: As for `scores`.
         """
-        scores: list[Array] = [None] * len(traces)
+        return [scores for scores, _ in self.scores_with_prompt(traces)]
+
+    def scores_with_prompt(self, traces: Sequence[Trace]) -> list[tuple[Array, Array | None]]:
+        """What `scores_many` gives, each with the share (P,) of each of the question's tokens; None where a trace has none.
+
+        Raises:
+            ShapeError: As for `scores`.
+            BackendError: As for `scores`.
+        """
+        found: dict[int, tuple[Array, Array | None]] = {}
         for group in grouped(traces):
-            if len(group) == 1:
-                scores[group[0]] = self.scores(traces[group[0]])
-                continue
-            columns = traces[group[0]].visual_columns
-            layers = Together([traces[index] for index in group])
-            rows = rollout_rows(layers, columns, layers.branches, method=self._method)
-            for index, row in zip(group, rows, strict=True):
-                scores[index] = _at(row, columns)
-        return scores
+            for index, row in zip(group, self._rows([traces[index] for index in group]), strict=True):
+                trace = traces[index]
+                found[index] = _at(row, trace.visual_columns), None if trace.prompt is None else _at(row, trace.prompt.columns)
+        return [found[index] for index in range(len(traces))]
+
+    def _rows(self, group: Sequence[Trace]) -> list[Array]:
+        """The whole row (N,) of each trace; all on one trunk."""
+        if len(group) == 1:
+            return [self._row(group[0])]
+        layers = Together(group)
+        return rollout_rows(layers, group[0].visual_columns, layers.branches, method=self._method)
+
+    def _row(self, trace: Trace) -> Array:
+        method = self._method
+        return rollout_row(
+            trace.layers, trace.visual_columns, head_weighting=method.head_weighting, kernel=method.kernel, chunk=method.chunk
+        )
 
 
 def _at(row: Array, columns: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, overload
 
@@ -10,10 +11,10 @@ import numpy as np
 import pytest
 
 from gazecut.arrays import Array, to_numpy
-from gazecut.protocols import Attribution
+from gazecut.protocols import Attribution, PromptAttribution
 from gazecut.testing.compare import fingerprint
 from gazecut.testing.conformance.base import Conformance
-from gazecut.values import Trace, TraceLayer, TraceSpec
+from gazecut.values import PromptTokens, Trace, TraceLayer, TraceSpec
 
 TOKENS, WIDTH = 20, 8
 VISUAL = np.array([3, 4, 5, 6, 9, 10, 11])
@@ -90,6 +91,20 @@ class AttributionConformance(Conformance[Attribution]):
             scores = self._scores(_trace(self._count(), change=partial(torch.asarray, dtype=dtype)))
             kept = isinstance(scores, torch.Tensor) and scores.dtype == wanted and scores.device.type == "cpu"
             self.require(kept, f"{type(scores).__name__} {scores.dtype} from tensors {dtype} on cpu", f"Tensor {wanted} on cpu")
+
+    def test_prompt_tokens_are_weighed_beside_the_same_scores(self) -> None:
+        """An attribution that weighs the question's tokens gives each a finite weight, 0 or more, and the scores that it gives without."""
+        attribution = self.built()
+        if not isinstance(attribution, PromptAttribution):
+            pytest.skip("it does not weigh the question's tokens")
+        told = replace(_trace(self._count()), prompt=PromptTokens(np.arange(12, 18), tuple("a prom")))
+        (scores, weights), (same, none) = attribution.scores_with_prompt([told, _trace(self._count())])
+        self.require(none is None, f"weights {none} for a trace without a prompt", "None")
+        for scored in (scores, same):
+            self.same(attribution.scores_many([_trace(self._count())])[0], scored, "scores", "with weights")
+        found = np.zeros(0) if weights is None else to_numpy(weights)
+        fits = found.shape == (6,) and bool(np.isfinite(found).all()) and bool((found >= 0).all())
+        self.require(fits, f"weights {found} of 6 tokens", "6 finite numbers, 0 or more")
 
     def test_input_is_unchanged(self) -> None:
         """The trace stays as it is."""

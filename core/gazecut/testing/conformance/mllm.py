@@ -105,6 +105,20 @@ class MLLMConformance(Conformance[MLLMBackend]):
         self.require(not missed, f"columns {missed[:8]} change with the pixels and are not among the visual ones", "all of them")
         self.require(bool(changed[visual].any()), "no key at a visual column changes with the pixels", "some at least")
 
+    @pytest.mark.parametrize("view", VIEWS)
+    def test_prompt_tokens_are_the_question(self, view: str) -> None:
+        """Where a trace tells the question's tokens, they are its text, in order, and none of them is visual; it need not tell."""
+        with self.built().open(noise(), view) as session:
+            traces = [answer.traces[0] for answer in session.ask([Question(text, FULL) for text in TEXTS])]
+        for text, trace in zip(TEXTS, traces, strict=True):
+            if trace.prompt is None:
+                continue
+            said, columns = "".join(trace.prompt.texts), to_numpy(trace.prompt.columns)
+            self.require(said.strip() == text, f"tokens that say {said!r}", f"{text!r}")
+            inside = bool((columns >= 0).all() and (columns < trace.layers[0].key.shape[1]).all() and (np.diff(columns) > 0).all())
+            apart_from_pixels = not np.isin(columns, to_numpy(trace.visual_columns)).any()
+            self.require(inside and apart_from_pixels, f"columns {columns.tolist()}", "ascending positions of tokens that are not visual")
+
     def test_layers_fit_each_other(self) -> None:
         """A trace has the layers that were asked for: query (H, N, d), key (G, N, d), H a multiple of G, a scale above 0."""
         with self.built().open(noise(), "video") as session:
