@@ -251,27 +251,6 @@ class SegmenterSession(Protocol):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
-@runtime_checkable
-class SweepingSession(SegmenterSession, Protocol):
-    """A session that takes several prompts through the clip at once, so that no frame waits for each of them; it need not."""
-
-    def propagate_together(
-        self, prompts: Sequence[tuple[int, np.ndarray]], frames: Sequence[int], heat: HeatMaps, heat_frames: np.ndarray
-    ) -> Iterator[tuple[int, FrameMasks]]:
-        """What `propagate` gives for each prompt, in an order that suits the session.
-
-        Args:
-            prompts: Each a frame and its masks (K, H, W) bool, as `propagate` takes them.
-            frames: Ascending indices into the clip.
-            heat: Fused maps (T, h, w), for segmenters that use them.
-            heat_frames: (T,) int64, the clip index of each map.
-
-        Yields:
-            Which prompt, and its masks on a frame: each of `frames` once for each prompt.
-        """
-        ...
-
-
 class Segmenter(Protocol):
     """Turns points into masks and follows them through a clip."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import array_api_compat
 import numpy as np
@@ -21,6 +22,11 @@ from gazecut.values import Candidates, FrameMasks, HeatMaps, MaskTrack, Points, 
 from gazecut.values.tracklets import HARD_LOGIT
 
 Overlaps = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""What a session may offer as `overlaps`: `mask_overlaps` on its own device."""
+
+Sweep = Callable[[Sequence[tuple[int, np.ndarray]], Sequence[int], HeatMaps, np.ndarray], Iterator[tuple[int, FrameMasks]]]
+"""What a session may offer as `propagate_together`: `propagate` for several prompts (frame, masks) at once, in whatever order suits
+it; it yields which prompt, and its masks on a frame: each frame once for each prompt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +196,8 @@ def find_tracklets(
 def follow_kept(session: SegmenterSession, kept: Sequence[Tracklet], key: KeyFrames, length: int) -> tuple[MaskTrack, ...]:
     """Prompt kept tracklets again by their mask on their own key frame, and follow them over the whole clip.
 
-    Tracklets of one key frame are followed together; groups of different key frames share no memory. The prompt is the
-    tracklet's mask after propagation, not the mask that its point gave.
+    Tracklets of one key frame are followed together; groups of different key frames share no memory, but a session may take all
+    of them through the clip at once. The prompt is the tracklet's mask after propagation, not the mask that its point gave.
 
     Args:
         session: A segmenter's session on the clip.
@@ -202,14 +208,29 @@ def follow_kept(session: SegmenterSession, kept: Sequence[Tracklet], key: KeyFra
     Returns:
         One track of `length` frames per tracklet, in their order.
     """
+    starts = sorted({tracklet.prompt_frame for tracklet in kept})
+    groups = [[index for index, tracklet in enumerate(kept) if tracklet.prompt_frame == start] for start in starts]
+    prompts = [
+        (int(key.indices[start]), np.stack([kept[index].track.mask(start) for index in group]))
+        for start, group in zip(starts, groups, strict=True)
+    ]
+    recorders = [_Recorder(len(masks), masks.shape[1:], range(length), grid=None) for _, masks in prompts]
+    sweep: Sweep = getattr(session, "propagate_together", partial(_in_turn, session))
+    for number, item in sweep(prompts, range(length), key.heat, key.indices):
+        recorders[number].record(item)
     tracks: dict[int, MaskTrack] = {}
-    for position in sorted({tracklet.prompt_frame for tracklet in kept}):
-        group = [index for index, tracklet in enumerate(kept) if tracklet.prompt_frame == position]
-        masks = np.stack([kept[index].track.mask(position) for index in group])
-        recorder = _Recorder(len(group), masks.shape[1:], range(length), grid=None)
-        recorder.record(session.propagate(int(key.indices[position]), masks, range(length), key.heat, key.indices))
+    for group, recorder in zip(groups, recorders, strict=True):
         tracks.update(zip(group, recorder.tracks(), strict=True))
     return tuple(tracks[index] for index in range(len(kept)))
+
+
+def _in_turn(
+    session: SegmenterSession, prompts: Sequence[tuple[int, np.ndarray]], frames: Sequence[int], heat: HeatMaps, heat_frames: np.ndarray
+) -> Iterator[tuple[int, FrameMasks]]:
+    """`propagate_together` of a session that has none: one prompt after another."""
+    for number, (frame, masks) in enumerate(prompts):
+        for item in session.propagate(frame, masks, frames, heat, heat_frames):
+            yield number, item
 
 
 class _Recorder:
@@ -219,37 +240,31 @@ class _Recorder:
         self._size, self._grid = size, grid
         self._place = {clip_index: position for position, clip_index in enumerate(frames)}
         self._codes: list[list[rle.Rle | None]] = [[None] * len(frames) for _ in range(objects)]
-        self._logits: list[np.ndarray] = [np.zeros(0)] * len(frames)
+        self._logits: dict[int, np.ndarray] = {}
+        self._seen: set[int] = set()
 
-    def record(self, items: Iterator[FrameMasks]) -> None:
-        for item in _checked(items, set(self._place)):
-            place = self._place[item.frame]
-            for codes, mask in zip(self._codes, item.masks, strict=True):
-                codes[place] = rle.encode(mask) if mask.any() else None
-            if self._grid:
-                self._logits[place] = _logits(item, self._grid)
+    def record(self, item: FrameMasks) -> None:
+        """Take the masks of one frame; each wanted one must come once."""
+        if item.frame in self._seen or item.frame not in self._place:
+            how = "twice" if item.frame in self._seen else "unasked"
+            raise SegmenterError(f"the segmenter gave frame {item.frame} {how}; each asked frame must come once.")
+        self._seen.add(item.frame)
+        place = self._place[item.frame]
+        for codes, mask in zip(self._codes, item.masks, strict=True):
+            codes[place] = rle.encode(mask) if mask.any() else None
+        if self._grid:
+            self._logits[place] = _logits(item, self._grid)
 
     def tracks(self) -> tuple[MaskTrack, ...]:
         """One track per object."""
+        missing = sorted(self._place.keys() - self._seen)
+        if missing:
+            raise SegmenterError(f"the segmenter gave no masks for frames {missing[:5]}; each asked frame must come once.")
         return tuple(MaskTrack(self._size, tuple(codes)) for codes in self._codes)
 
     def logits(self) -> np.ndarray:
         """(K, T, h', w') float16."""
-        return np.stack(self._logits, axis=1)
-
-
-def _checked(items: Iterator[FrameMasks], wanted: set[int]) -> Iterator[FrameMasks]:
-    """The same items; each wanted frame must come once."""
-    seen: set[int] = set()
-    for item in items:
-        if item.frame in seen or item.frame not in wanted:
-            raise SegmenterError(
-                f"the segmenter gave frame {item.frame} {'twice' if item.frame in seen else 'unasked'}; each asked frame must come once."
-            )
-        seen.add(item.frame)
-        yield item
-    if seen != wanted:
-        raise SegmenterError(f"the segmenter gave no masks for frames {sorted(wanted - seen)[:5]}; each asked frame must come once.")
+        return np.stack([self._logits[place] for place in range(len(self._place))], axis=1)
 
 
 def _logits(item: FrameMasks, grid: tuple[int, int]) -> np.ndarray:
@@ -267,7 +282,8 @@ def _followed(
         return []
     frames = key.indices.tolist()
     recorder = _Recorder(len(kept), candidates.masks.shape[1:], frames, grid=key.heat.values.shape[1:])
-    recorder.record(session.propagate(frames[position], candidates.masks[list(kept)], frames, key.heat, key.indices))
+    for item in session.propagate(frames[position], candidates.masks[list(kept)], frames, key.heat, key.indices):
+        recorder.record(item)
     tracklets = []
     for index, track, logits in zip(kept, recorder.tracks(), recorder.logits(), strict=True):
         own = points.candidate == np.unique(points.candidate)[index]
