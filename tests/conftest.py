@@ -52,6 +52,15 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
     return find
 
 
+@pytest.fixture(scope="session")
+def sam2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny SAM 2.1 with random weights, as transformers saves it; made when it is first asked for."""
+    spec = importlib.util.spec_from_file_location("tiny_sam2", Path(__file__).parent / "segmenters" / "tiny_sam2.py")
+    maker = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(maker)
+    return maker.build_folder(tmp_path_factory.mktemp("sam2"))
+
+
 class PluginFolder:
     """A folder that counts as installed packages, for made-up plugins."""
 

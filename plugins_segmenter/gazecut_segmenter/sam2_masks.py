@@ -43,7 +43,9 @@ def at_input_size(logits: Tensor, side: int) -> Tensor:
 def at_clip_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks (K, H, W) bool of logits (K, h', w') at the clip's size (H, W): resized bilinearly, then cut at 0."""
     together = max(1, _PIXELS_AT_ONCE // (size[0] * size[1]))
-    parts = [nn.interpolate(part[:, None], size=size, mode="bilinear", align_corners=False)[:, 0] > 0 for part in logits.split(together)]
+    parts = [
+        nn.interpolate(part[:, None], size=size, mode="bilinear", align_corners=False)[:, 0] > 0 for part in torch.split(logits, together)
+    ]
     return torch.cat(parts)
 
 
@@ -105,7 +107,7 @@ def overlap_matrix(first: Tensor, second: Tensor) -> np.ndarray:
     left, right = first.flatten(1), second.flatten(1)
     step = max(1, _PIXELS_AT_ONCE // max(1, len(left) + len(right)))
     common = torch.zeros(len(left), len(right), device=left.device, dtype=torch.long)
-    for part, other in zip(left.split(step, dim=1), right.split(step, dim=1), strict=True):
+    for part, other in zip(torch.split(left, step, dim=1), torch.split(right, step, dim=1), strict=True):
         common += (part.float() @ other.float().T).long()  # sums of zeros and ones: exact up to 2^24, the most that a step has
     union = left.sum(1)[:, None] + right.sum(1)[None] - common
     return np.asarray(common.cpu().numpy() / union.clamp(min=1).cpu().numpy())

@@ -147,6 +147,9 @@ class Network(Protocol):
         ...
 
     def ages_of_pointers(self, ages: Tensor) -> Tensor:
-        """(n, M): how pointers of n frames are marked; `ages` (n,) float32 is frames ago, 1 for the most that are looked at. Zeros
-        for checkpoints without (SAM 2.0)."""
+        """How pointers of n frames are marked, (n, M); zeros for checkpoints without such marks (SAM 2.0).
+
+        Args:
+            ages: (n,) float32, how long ago each frame was; 1 stands for the oldest that are looked at.
+        """
         ...

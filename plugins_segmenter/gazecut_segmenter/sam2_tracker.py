@@ -84,7 +84,7 @@ class Tracker:
         Returns:
             The group, and its logits (K, 4h, 4h) on that frame.
         """
-        parts = [self._prompted(features, some) for some in masks.split(OBJECTS_AT_ONCE)]
+        parts = [self._prompted(features, some) for some in torch.split(masks, OBJECTS_AT_ONCE)]
         logits, pointer, memory = (torch.cat(each) for each in zip(*parts, strict=True))
         return Group(position, memory, pointer), logits
 
@@ -123,7 +123,7 @@ class Tracker:
         """`follow` for groups with memories of equally many frames."""
         memory, places, tokens = self._tokens(recalls)
         parts = []
-        for some, where in zip(memory.split(OBJECTS_AT_ONCE), places.split(OBJECTS_AT_ONCE), strict=True):
+        for some, where in zip(torch.split(memory, OBJECTS_AT_ONCE), torch.split(places, OBJECTS_AT_ONCE), strict=True):
             embedding = self._network.attend(features, some, where, tokens)
             decoded = self._network.decode(embedding, features, Prompt(), self._network.traits.several_when_following)
             logits, _, token = best_masks(decoded)
@@ -131,10 +131,10 @@ class Tracker:
             probabilities = at_input_size(logits, self._network.traits.image_size).sigmoid()
             parts.append((logits, pointer, self._memory(features, probabilities, decoded.presence)))
         sizes = [len(recall.group) for recall in recalls]
-        logits, pointers, memories = (torch.cat(each).split(sizes) for each in zip(*parts, strict=True))
-        for recall, pointer, remembered in zip(recalls, pointers, memories, strict=True):
-            self._keep(recall.group, position, pointer, remembered)
-        return [fill_holes(each, self._holes) for each in logits]
+        found, pointers, memories = (torch.split(torch.cat(each), sizes) for each in zip(*parts, strict=True))
+        for recall, pointer, memory in zip(recalls, pointers, memories, strict=True):
+            self._keep(recall.group, position, pointer, memory)
+        return [fill_holes(each, self._holes) for each in found]
 
     def _recall(self, group: Group, position: int, step: int) -> _Recall:
         """The frames just behind on the way, as far as the group knows them; they may lie beyond its start."""
@@ -152,7 +152,7 @@ class Tracker:
         for recall in recalls:
             own = torch.cat([each for _, each in recall.memories], dim=1).float()
             where = torch.cat([network.places + network.ages[age - 1] for age, _ in recall.memories])
-            split = [each.unflatten(1, (-1, own.shape[2])) for _, each in recall.pointers]  # (K, C / M, M): a pointer is longer
+            split = [each.reshape(len(each), -1, own.shape[2]) for _, each in recall.pointers]  # (K, C / M, M): a pointer is longer
             ages = torch.tensor([age for age, _ in recall.pointers], dtype=torch.float32, device=own.device)
             marks = network.ages_of_pointers(ages / max(1, self._pointer_span - 1)).repeat_interleave(split[0].shape[1], dim=0)
             memory.append(torch.cat([own, *split], dim=1))

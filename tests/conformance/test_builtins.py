@@ -69,6 +69,14 @@ class TestAttention(SegmenterConformance):
     component = "attention"
 
 
+class TestSam2Hf(SegmenterConformance):
+    component = "sam2-hf"
+
+    @pytest.fixture(autouse=True)
+    def _weights(self, sam2_folder: Path) -> None:
+        type(self).options = {"weights": str(sam2_folder)}
+
+
 class TestAttentionConsistency(ScorerConformance):
     component = "attention-consistency"
 
