@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,9 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def workplaces(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob(".gazecut-*.partial") if path.is_dir()]
+    # Unlike rglob, walk does not mind folders that vanish under its eyes.
+    found = (Path(place) / name for place, names, _ in os.walk(folder) for name in names)
+    return [path for path in found if path.match(".gazecut-*.partial")]
 
 
 def interrupt(process: subprocess.Popen[str], folder: Path, moment: Moment, *numbers: signal.Signals) -> tuple[int, str]:
@@ -72,7 +75,8 @@ def interrupt(process: subprocess.Popen[str], folder: Path, moment: Moment, *num
     if moment.writing:
         while process.poll() is None and not workplaces(folder):
             time.sleep(0.002)
-    time.sleep(moment.seconds)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(moment.seconds)
     for number in numbers:
         process.send_signal(number)
         time.sleep(0.02 if len(numbers) > 1 else 0)
@@ -150,28 +154,29 @@ def clip(workdir: Path) -> Path:
 
 @pytest.mark.slow
 def test_fifty_interruptions_of_segment(gazecut: Any, clip: Path) -> None:
-    started = time.monotonic()
-    process = start(clip, *SEGMENT)
-    assert process.communicate(timeout=120)[1] == ""
-    length = time.monotonic() - started
+    lengths = [length_of(clip), length_of(clip)]  # the first one fills the system's caches
     wanted = (clip / "out" / "masks.json").read_bytes()
     draw = random.Random(0)
-    moments = [Moment((number + draw.random()) / 30 * length, False) for number in range(30)]
-    moments += [Moment(draw.uniform(0, 0.3), True) for _ in range(20)]
-    draw.shuffle(moments)
-    told: list[str] = []
-    for number, moment in enumerate(moments):
+    places = [(draw.uniform(0, 0.3), True) for _ in range(20)] + [((number + draw.random()) / 30, False) for number in range(30)]
+    draw.shuffle(places)
+    interrupted = 0
+    for attempt in range(100):  # a machine with other work may end a command before its signal comes; the same place is tried again
+        if interrupted == len(places):
+            break
         if draw.random() < 0.5:
             shutil.rmtree(clip / "out")
         before = (clip / "out").exists()
-        process = start(clip, *SEGMENT)
-        which = SIGNALS[number % len(SIGNALS)]
-        status, errors = interrupt(process, clip, moment, which)
-        what = f"{which.name} after {moment.seconds:.2f} s{' of writing' if moment.writing else ''}: status {status}"
-        told.append(what)
+        place, writing = places[interrupted]
+        moment, which = Moment(place if writing else place * min(lengths), writing), SIGNALS[interrupted % len(SIGNALS)]
+        started = time.monotonic()
+        status, errors = interrupt(start(clip, *SEGMENT), clip, moment, which)
+        what = f"attempt {attempt}, {which.name} after {moment}: status {status}"
         if status:
+            interrupted += 1
             check_ending(which, status, errors, clip)
             assert which == signal.SIGKILL or (clip / "out").exists() >= before, what
+        else:
+            lengths.append(time.monotonic() - started)
         check_files(clip / "out", FRAMES)
         check_whole(clip / "out", FRAMES, "run.json", WRITTEN)
         ended = gazecut(*SEGMENT)
@@ -179,5 +184,11 @@ def test_fifty_interruptions_of_segment(gazecut: Any, clip: Path) -> None:
         assert check_whole(clip / "out", FRAMES, "run.json", WRITTEN)
         assert workplaces(clip) == [], what
         assert (clip / "out" / "masks.json").read_bytes() == wanted
-    interrupted = [what for what in told if not what.endswith("status 0")]
-    assert len(interrupted) >= 30, "too many commands ended before their signal came"
+    assert interrupted == 50
+
+
+def length_of(folder: Path) -> float:
+    """Seconds that the whole command takes."""
+    started = time.monotonic()
+    assert start(folder, *SEGMENT).communicate(timeout=120)[1] == ""
+    return time.monotonic() - started
