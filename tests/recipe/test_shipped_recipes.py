@@ -43,5 +43,7 @@ def test_decaf_is_run_as_its_authors_run_it(name: str) -> None:
     assert (contrastive["use"], contrastive["sigma"], contrastive["kernel"]) == ("contrastive", 1.0, {"video": 3, "frame": 7})
     assert (complementary["use"], complementary["views"], complementary["fold"]) == ("complementary", ["video", "frame"], "average")
     assert recipe["selector"] == {"use": "threshold", "threshold": 0.8}
+    segmenter = {name: recipe["segmenter"][name] for name in ("use", "weights", "precision", "fill_holes")}
+    assert segmenter == {"use": "sam2-hf", "weights": "facebook/sam2-hiera-large", "precision": "float32", "fill_holes": 8}
     assert recipe["scorer"]["keep"] == {"above": 0.8, "otherwise": "best"}
     assert recipe["tracklets"] == {"suppress_above": 0.7}
