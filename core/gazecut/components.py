@@ -38,6 +38,9 @@ class ComponentSpec:
         identity: "package.module:function" for a component whose results depend on files beside its options: `function(options,
             verify)` gives a text that is another one whenever the files are others, or None where that cannot be told without
             building the component. With `verify` it reads every byte. Its module must not import the component's. Empty for none.
+        converter: "package.module:function" for a component whose weights come in several forms: `function(source, target, like)` writes
+            the checkpoint `source` to `target`, a path that is free, in the form that its name asks for, and gives one line about it;
+            None where `source` is no checkpoint of its model. Empty for none.
     """
 
     name: str
@@ -48,6 +51,7 @@ class ComponentSpec:
     needs: str = ""
     requires: tuple[str, ...] = ()
     identity: str = ""
+    converter: str = ""
 
 
 Register: TypeAlias = Callable[[ComponentSpec], None]

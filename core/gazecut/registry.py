@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gazecut.components import ON_DEVICE, ComponentSpec, Kind
-from gazecut.errors import PluginError
+from gazecut.errors import PluginError, WeightsError
 from gazecut.inventory import Component, Failure, Loaded, Remark, Skipped
 from gazecut.modules import find_module
 from gazecut.suggest import did_you_mean
@@ -133,6 +134,32 @@ class Registry:
             return ""
         found: str | None = _load(component, component.spec.identity)(options, verify)
         return found
+
+    def convert(self, source: Path, target: Path, like: Path | None = None) -> str:
+        """Have a checkpoint written in another form, by the first component that knows it.
+
+        Args:
+            source: File or folder.
+            target: A path that is free; its name says which form.
+            like: A folder whose config the new checkpoint gets, where its own tensors do not tell enough.
+
+        Returns:
+            One line: what was written.
+
+        Raises:
+            WeightsError: No component knows the checkpoint, or it cannot be read or converted.
+            PluginError: A converter cannot be imported.
+        """
+        able = [component for component in self.components if component.spec.converter]
+        ready = [component for component in able if not missing_modules(component.spec)]
+        for path, component in {each.spec.converter: each for each in ready}.items():
+            said: str | None = _load(component, path)(source, target, like)
+            if said is not None:
+                return said
+        asked = ", ".join(f'{component.kind} "{component.spec.name}"' for component in ready) or "none is ready"
+        lines = [f'no component knows the weights in "{source}"; asked those that can convert some: {asked}']
+        lines += dict.fromkeys(_remedy(component) for component in able if component not in ready)
+        raise WeightsError("\n".join(lines))
 
     def check_given(self) -> None:
         """Refuse to go on without a plugin that the call or the command named.

@@ -15,7 +15,11 @@ from gazecut.plugins.source import Source
 _NAME = re.compile(r"[a-z0-9]+([-.][a-z0-9]+)*")
 _MODULE = re.compile(r"\w+(\.\w+)*")
 _PATH = re.compile(rf"{_MODULE.pattern}:\w+")
-_TYPES: Mapping[str, type] = {"name": str, "summary": str, "target": str, "config": str, "api": int, "needs": str, "requires": tuple}
+_TYPES: Mapping[str, type] = {
+    **dict.fromkeys(("name", "summary", "target", "config", "needs", "identity", "converter"), str),
+    "api": int,
+    "requires": tuple,
+}
 
 
 class Declared:
@@ -83,7 +87,7 @@ def _problems(spec: ComponentSpec) -> Iterator[str]:
         yield f'name "{spec.name}" is not allowed; wanted lower-case letters and digits, joined by "-" or ".".'
     if not spec.summary.isprintable():
         yield f'"{spec.name}" has a summary of several lines; wanted one line'
-    for path in (spec.target, spec.config):
+    for path in (spec.target, spec.config, *filter(None, (spec.identity, spec.converter))):
         if not _PATH.fullmatch(path):
             yield f'"{spec.name}" points to "{path}"; wanted "package.module:Class".'
     for module in spec.requires:
@@ -100,4 +104,5 @@ def _resolved(spec: ComponentSpec, alias: str, plugin: object) -> ComponentSpec:
     if not (alias and isinstance(plugin, ModuleType)):
         return spec
     name, own = plugin.__name__, re.compile(rf"{re.escape(alias)}(?=:)")
-    return replace(spec, target=own.sub(name, spec.target), config=own.sub(name, spec.config))
+    target, config, identity, converter = (own.sub(name, path) for path in (spec.target, spec.config, spec.identity, spec.converter))
+    return replace(spec, target=target, config=config, identity=identity, converter=converter)
