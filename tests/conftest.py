@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -42,23 +43,50 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
     def find(family: str) -> Path:
         if family not in made:
-            # By path, for test modules cannot import each other, and late, for it imports torch.
-            spec = importlib.util.spec_from_file_location("tiny_checkpoints", Path(__file__).parent / "mllm" / "tiny_checkpoints.py")
-            maker = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(maker)
-            made[family] = maker.build_checkpoint(tmp_path_factory.mktemp(family), family)
+            made[family] = _maker("mllm/tiny_checkpoints.py").build_checkpoint(tmp_path_factory.mktemp(family), family)
         return made[family]
 
     return find
 
 
 @pytest.fixture(scope="session")
-def sam2_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny SAM 2.1 with random weights, as transformers saves it; made when it is first asked for."""
+def tiny_sam2(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """A tiny SAM 2 with random weights, see `segmenters/tiny_sam2.py`; "2" or "2.1", made when it is first asked for."""
+    made: dict[str, Any] = {}
+
+    def find(generation: str = "2.1") -> Any:
+        if generation not in made:
+            made[generation] = _maker("segmenters/tiny_sam2.py").build_tiny_sam2(tmp_path_factory.mktemp("sam2"), generation)
+        return made[generation]
+
+    return find
+
+
+def _maker(file: str) -> ModuleType:
+    """A module of the tests by its path, for test modules cannot import each other; late, for it imports torch."""
+    path = Path(__file__).parent / file
+    if path.stem not in sys.modules:
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[path.stem] = importlib.util.module_from_spec(spec)  # dataclasses look their module up there
+        spec.loader.exec_module(sys.modules[path.stem])
+    return sys.modules[path.stem]
+
+
+@pytest.fixture(scope="session")
+def tiny_sam2(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A `TinySam2` of tests/segmenters/tiny_sam2.py: SAM 2.1 with random weights in both forms; made when it is first asked for."""
     spec = importlib.util.spec_from_file_location("tiny_sam2", Path(__file__).parent / "segmenters" / "tiny_sam2.py")
-    maker = importlib.util.module_from_spec(spec)
+    maker = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))  # dataclasses look their module up there
     spec.loader.exec_module(maker)
-    return maker.build_folder(tmp_path_factory.mktemp("sam2"))
+    return maker.build_tiny_sam2(tmp_path_factory.mktemp("sam2"))
+
+
+@pytest.fixture(scope="session")
+def sam2_folder(tiny_sam2: Any) -> Path:
+    """The same as transformers saves it."""
+    return tiny_sam2.folder
 
 
 class PluginFolder:
