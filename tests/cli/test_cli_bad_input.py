@@ -225,7 +225,7 @@ PARTS = [
     (("segment", "text.png", "a"), ['cannot read the image "text.png"', "Replace or remove it."]),
     (("segment", "torn_images", "a"), ['cannot read the image "torn_images/1.png"', "Replace or remove it."]),
     (("segment", "mixed", "a"), ["0.png is 8x8, 1.png is 8x9", "wanted one size"]),
-    (("segment", "dangling", "a"), ['"dangling"']),
+    (("segment", "dangling", "a"), ['"dangling" is a link that leads nowhere, to "nowhere"']),
     (("segment", "loop", "a"), ['"loop"']),
     (("segment", LONG, "a"), ["File name too long", "check the path"]),
     (("segment", "/dev/null", "a"), ['"/dev/null" is a device or a pipe', "a video file or a folder of images"]),

@@ -105,11 +105,12 @@ def test_why_of_what_was_switched_off_and_of_a_remark(gazecut: Any, plugin_folde
 def test_why_of_what_did_not_fail(gazecut: Any, plugin_folder: Any, name: str, message: str) -> None:
     plugin_folder.add("acme-broken", {"acme_broken": "1 / 0"}, {"main": "acme_broken"})
     ended = gazecut("plugins", "--why", name)
-    assert (ended.status, ended.out, ended.err) == (2, "", f"gazecut: {message}\n")
+    assert (ended.status, ended.out, ended.err) == (2, "", f"gazecut: {message}\nEverything: gazecut plugins\n")
 
 
 def test_why_where_all_is_in_order(gazecut: Any) -> None:
-    assert gazecut("plugins", "--why", "acme").err == 'gazecut: no plugin or component is called "acme"; not in order: none\n'
+    message = 'no plugin or component is called "acme"; nothing is out of order'
+    assert gazecut("plugins", "--why", "acme").err == f"gazecut: {message}\nEverything: gazecut plugins\n"
 
 
 def test_the_listing_shows_observers_and_reports_a_heavy_plugin_once(gazecut: Any, plugin_folder: Any) -> None:

@@ -263,11 +263,26 @@ def test_a_path_that_the_system_refuses(tmp_path, monkeypatch):
         open_clip(tmp_path)
 
 
+def test_a_link_that_leads_nowhere(tmp_path):
+    (tmp_path / "clip.mp4").symlink_to("film.mp4")
+    with pytest.raises(ClipError) as caught:
+        open_clip(tmp_path / "clip.mp4")
+    assert str(caught.value) == (
+        f'"{tmp_path}/clip.mp4" is a link that leads nowhere, to "film.mp4"; mend it, or give the path of the file itself.'
+    )
+
+
+@pytest.mark.parametrize("address", ["https://example.org/clip.mp4", "rtsp://camera/1", "s3://bucket/clip.mp4"])
+def test_an_address_on_the_net(address):
+    with pytest.raises(ClipError, match=r"looks like an address on the net; wanted a file on this machine\. Download it first\."):
+        open_clip(address)
+
+
 def test_a_folder_without_images(tmp_path):
     (tmp_path / "a.mp3").write_bytes(b"")
     with pytest.raises(
         ClipError,
-        match=r"has no images \(1 other files\); wanted files that end in \.bmp, \.jpeg, \.jpg, .*Give the folder that holds the frames",
+        match=r"has no images \(1 other file\); wanted files that end in \.bmp, \.jpeg, \.jpg, .*Give the folder that holds the frames",
     ):
         open_clip(tmp_path)
 

@@ -37,7 +37,8 @@ def explain(registry: Registry, checkup: Checkup, name: str) -> str:
     known = list(dict.fromkeys(_names(registry, checkup)))
     loaded = any(each.origin.is_called(name) for each in registry.loaded) or any(each.spec.name == name for each in registry.components)
     what = f'"{name}" is in order' if loaded else f'no plugin or component is called "{name}"'
-    raise PluginError(f"{what}; not in order: {', '.join(known) or 'none'}{'' if loaded else did_you_mean(name, known)}")
+    others = f"not in order: {', '.join(known)}" if known else "nothing is out of order"
+    raise PluginError(f"{what}; {others}{'' if loaded else did_you_mean(name, known)}\nEverything: gazecut plugins")
 
 
 def _explanations(registry: Registry, checkup: Checkup, name: str) -> Iterator[str]:

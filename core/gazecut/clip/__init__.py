@@ -6,6 +6,7 @@ Only the module that a source needs is imported, so that the command line starts
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -20,6 +21,8 @@ from gazecut.errors import ClipError
 from gazecut.protocols import Clip
 
 __all__ = ["ArrayClip", "Moment", "Part", "PartClip", "Source", "check_part", "frame_times", "open_clip"]
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")  # a path leaves one of the two slashes
 
 Source: TypeAlias = str | os.PathLike[str] | np.ndarray | Iterable[np.ndarray] | Clip
 """What can be opened: the path of a video, an image or a folder of images; an array (T, H, W, 3) uint8; frames one by one; a clip."""
@@ -87,6 +90,10 @@ def _open_path(path: Path) -> Clip:
 
 
 def _nothing_at(path: Path) -> str:
+    if path.is_symlink():
+        return f'"{path}" is a link that leads nowhere, to "{path.readlink()}"; mend it, or give the path of the file itself.'
+    if _ADDRESS.match(str(path)):
+        return f'"{path}" looks like an address on the net; wanted a file on this machine. Download it first.'
     if not path.parent.is_dir():
         return f'there is no file or folder "{path}", nor a folder "{path.parent}"; check the path.'
     similar = get_close_matches(path.name, sorted(entry.name for entry in path.parent.iterdir()), n=1)

@@ -12,6 +12,7 @@ from gazecut.clip.array import NOMINAL_FPS
 from gazecut.clip.indices import checked_indices
 from gazecut.clip.stills import frame_count, guarded, open_image, upright_pixels, upright_size, written
 from gazecut.errors import ClipError
+from gazecut.wording import counted
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -107,9 +108,9 @@ def _natural(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 def _without_images(folder: Path, entries: Sequence[Path]) -> str:
     folders = sorted(entry.name for entry in entries if entry.is_dir())
-    inside = f", {len(folders)} folders such as {folders[0]}" if folders else ""
+    inside = f", {counted(len(folders), 'folder')} such as {folders[0]}" if folders else ""
     return (
-        f'folder "{folder}" has no images ({len(entries) - len(folders)} other files{inside}); '
+        f'folder "{folder}" has no images ({counted(len(entries) - len(folders), "other file")}{inside}); '
         f"wanted files that end in {', '.join(sorted(IMAGE_SUFFIXES))}. "
         "Give the folder that holds the frames themselves, or a video file."
     )
