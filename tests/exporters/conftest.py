@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 
 from gazecut.clip import ArrayClip
-from gazecut.interview import AnswerRecord
+from gazecut.interview import AnswerRecord, PromptWeights
 from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
 from gazecut.values import MaskTrack, Points, Tracklet
 
@@ -37,7 +38,19 @@ def _judged(masks: np.ndarray, score: float, kept: bool) -> JudgedTracklet:
     track = MaskTrack.from_masks(masks, masks.shape[1:])
     logits = np.zeros((len(masks), 2, 2), np.float16)
     tracklet = Tracklet(prompt_frame=0, prompt_xy=np.array([[0.5, 0.5]]), attention=0.9, predicted_iou=0.8, track=track, logits=logits)
-    return JudgedTracklet(tracklet, score, kept, consistency=score - 0.1)
+    return JudgedTracklet(tracklet, score, kept, consistency=score - 0.1, reason="above 0.8" if kept else "not above 0.8")
+
+
+def _points(frames: int, on_first: int) -> Points:
+    """So many on the first sampled frame, where all candidates come from, and one on each of the others."""
+    places = [0] * on_first + list(range(1, frames))
+    return Points.single_clicks(np.array([(place, 0.3, 0.6, 0.9) for place in places], np.float64))
+
+
+def _weights(question: str) -> tuple[PromptWeights, ...]:
+    tokens = tuple(re.findall(r"\s*\S+", question))
+    draw = np.random.default_rng(1)
+    return tuple(PromptWeights("object", view, tokens, draw.random(len(tokens), np.float32) / 100) for view in ("video", "frame"))
 
 
 def _answers(frames: int) -> tuple[AnswerRecord, ...]:
@@ -69,13 +82,13 @@ def make_result() -> MakeResult:
             FoundObject(number, score, MaskTrack.from_masks(masks[number - 1], size)) for number, score in enumerate(scores, start=1)
         )
         maps = rng.random((3, len(indices), 4, 5)).astype(np.float32)
-        rows = np.array([(place, 0.3, 0.6, 0.9) for place in range(len(indices))], np.float64).reshape(-1, 4)
         values: dict[str, object] = {
             "expression": "the red disc on the left",
             "clip": ArrayClip(images, fps=12.5, name="discs"),
             "frame_indices": indices,
             "heatmaps": ResultMaps(maps[0], video=maps[1], frame=maps[2]),
-            "points": Points.single_clicks(rows),
+            "points": _points(len(indices), len(scores) + dropped if scores else 1),
+            "prompt_weights": _weights("Which object?"),
             "tracklets": tuple(_judged(masks[0, indices][:, ::-1], 0.2 - 0.05 * number, False) for number in range(dropped)) + kept
             if len(scores)
             else (),

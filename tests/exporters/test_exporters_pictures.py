@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ from gazecut.errors import OutputError
 from gazecut.pictures.painting import coverage, heated, spots
 from gazecut.pictures.palette import PAPER, object_colour
 from gazecut.result import Result, ResultMaps
+from gazecut.testing import fake_pipeline, moving_square
 from gazecut.values import Points
 from gazecut_plugins.exporters import overlay, sheet_tiles
 from gazecut_plugins.exporters.config import OverlayOptions, SheetOptions
@@ -169,13 +171,17 @@ def test_kept_candidates_are_named_like_their_objects_and_dropped_ones_by_letter
     assert [one.name for one in named] == ["1", "2", "a", "b"]
     assert [one.tracklet.score for one in named] == [0.9, 0.95, 0.2, pytest.approx(0.15)]
     assert named[1].colour == object_colour(2)
+    many = [one.name for one in named_candidates(make_result(dropped=60).tracklets)[2:]]
+    assert len(set(many)) == 60
+    assert many[24:28] == ["y", "z", "aa", "ab"]
+    assert many[51:54] == ["az", "ba", "bb"]
 
 
-def test_a_badge_stands_on_the_largest_piece():
+def test_a_label_wants_to_stand_above_the_largest_piece():
     cover = np.zeros((100, 200), np.float32)
     cover[2:4, 190:192] = 1
     cover[50:90, 40:61] = 1
-    assert sheet_tiles._above(cover) == (25.0, 25.0 - sheet_tiles.BADGE / 2 - 1)
+    assert sheet_tiles._above(cover) == (25.0, 23.0)
 
 
 def test_heat_is_brighter_where_the_map_is_higher():
@@ -239,3 +245,46 @@ def test_a_font_of_ones_own_is_used(tmp_path):
     except OSError:
         pytest.skip("no second font on this system")
     assert Lettering(str(file)).width("the red circle", 20) != Lettering().width("the red circle", 20)
+
+
+def test_a_sheet_from_notes_is_the_same_file(tmp_path):
+    """What the cache keeps is enough for the sheet: words, scores and reasons among it."""
+    frames = np.stack(list(moving_square(8, (64, 80)).frames()))
+    sheets = []
+    for name in ("fresh", "noted"):
+        pipeline = fake_pipeline({"scorer": "object-score"})
+        result = pipeline.segment(frames, "the square")
+        (tmp_path / name).mkdir()
+        SheetExporter(SheetOptions()).export(result, tmp_path / name)
+        sheets.append((tmp_path / name / "evidence" / "sheet.png").read_bytes())
+        assert ("mllm" in pipeline.built()) == (name == "fresh")
+        assert result.prompt_weights
+    assert sheets[0] == sheets[1]
+
+
+def test_reasons_words_and_suppressed_prompts_are_on_the_sheet(make_result, tmp_path):
+    """Each of them changes the picture, and nothing else does."""
+    result = make_result()
+    sheet = exported_sheet(result, tmp_path / "as it is")
+    reasoned = [dataclasses.replace(one, reason="of another mind") for one in result.tracklets]
+    nameless = [dataclasses.replace(one, reason=None) for one in result.tracklets]
+    changes = {
+        "reasons": {"tracklets": tuple(reasoned)},
+        "no reasons": {"tracklets": tuple(nameless)},
+        "no words": {"prompt_weights": ()},
+        "more prompts": {"points": Points.single_clicks(np.array([(0, 0.3, 0.6, 0.9)] * 9 + [(1, 0.3, 0.6, 0.9), (2, 0.3, 0.6, 0.9)]))},
+    }
+    for name, change in changes.items():
+        other = exported_sheet(dataclasses.replace(result, **change), tmp_path / name)
+        assert other.shape != sheet.shape or not np.array_equal(other, sheet), name
+    assert exported_sheet(dataclasses.replace(result, prompt_weights=()), tmp_path / "lower").shape[0] < sheet.shape[0]
+
+
+@pytest.mark.parametrize("size", [(20, 400), (400, 20), (100, 768), (768, 100)])
+def test_captions_and_names_of_rows_are_told_whatever_the_shape(size, make_result, tmp_path, monkeypatch):
+    written: list[str] = []
+    write = Lettering.write
+    monkeypatch.setattr(Lettering, "write", lambda self, draw, at, text, *rest: written.append(text) or write(self, draw, at, text, *rest))
+    exported_sheet(make_result(size=size, sampled=8, frames=40), tmp_path)
+    assert {"frame", "attention", "candidates", "result"} <= set(written)
+    assert {"frame 0 · 0.0 s", "frame 39 · 3.1 s"} <= set(written)

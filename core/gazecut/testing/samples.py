@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gazecut.interview import AnswerRecord
+from gazecut.interview import AnswerRecord, PromptWeights
 from gazecut.resize import area_average
 from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
 from gazecut.testing.square import moving_square
@@ -81,7 +81,7 @@ def result(objects: int = 2, frames: int = 4, size: tuple[int, int] = (64, 80)) 
     indices = np.arange(0, frames, 2)
     maps = square_maps(frames, size, (min(8, size[0]), min(10, size[1]))).numpy()[indices]
     judged = _judged(objects + 1 if objects else 0, square.truth[indices])
-    rows = np.array([(place, 0.3, 0.5, 0.9) for place in range(len(indices) if objects else 0)], np.float64).reshape(-1, 4)
+    rows = np.array([(place, 0.3, 0.5, 0.9) for place in sorted(one.prompt_frame for one in judged)], np.float64).reshape(-1, 4)
     return Result(
         expression="the bright square",
         clip=square,
@@ -95,6 +95,7 @@ def result(objects: int = 2, frames: int = 4, size: tuple[int, int] = (64, 80)) 
         answers=(AnswerRecord("object", "video", "What is it?", ("square",)), AnswerRecord("category", "text", "Which?", ("square",))),
         category="square",
         manifest={"expression": "the bright square", "frame_indices": indices.tolist(), "measured": {"seconds": {"look": 0.1}}},
+        prompt_weights=(PromptWeights("object", "video", ("What", " is", " it", "?"), np.array([1, 2, 0, 4], np.float32) / 100),),
     )
 
 
@@ -103,6 +104,7 @@ def _judged(count: int, masks: np.ndarray) -> tuple[JudgedTracklet, ...]:
     grid = (min(8, masks.shape[1]), min(10, masks.shape[2]))
     scores = [0.9 / (number + 1) for number in range(count)]
     return tuple(
-        JudgedTracklet(_tracklet(masks, number, grid), score, kept=number < count - 1, consistency=score / 2)
+        JudgedTracklet(_tracklet(masks, number, grid), score, kept, score / 2, "good enough" if kept else None)
         for number, score in enumerate(scores)
+        for kept in [number < count - 1]
     )

@@ -18,10 +18,13 @@ from gazecut_plugins.exporters.lettering import Lettering
 from gazecut_plugins.exporters.sheet_margin import WIDTH as MARGIN_WIDTH
 from gazecut_plugins.exporters.sheet_margin import Margin
 from gazecut_plugins.exporters.sheet_tiles import Tiles
+from gazecut_plugins.exporters.sheet_words import words_of
 
 _MOST_COLUMNS = 8
 _CONTENT_WIDTH = 1390  # pixels for all columns
-_LARGEST_TILE = (240, 330)  # height, width
+_LARGEST_TILE = (300, 680)  # height, width
+_LOWEST_TILE = 80  # height that a row's name needs; fewer columns make room for it
+_LEAST_PITCH = (84, 112)  # from tile to tile: names of rows and captions of frames are told however small the tiles are
 _GAP = 6
 _EDGE = 28  # free space around everything
 _GUTTER = 26  # for the names of rows, which stand upright
@@ -29,6 +32,7 @@ _TITLE = 34
 _TEXT = 18
 _SMALL = 15
 _CAPTION = 26  # above each block of rows
+_NARROWEST = 900  # of a page without its edges, so that questions have room
 
 Row = tuple[str, Callable[[int, np.ndarray], np.ndarray]]
 
@@ -41,37 +45,40 @@ class _Grid:
         columns: Frames side by side.
         rows: Tiles of one frame, one below the other.
         tile: (height, width) of a tile.
+        pitch: From the corner of a tile to that of the next one below and beside it.
         blocks: How often the columns are filled.
     """
 
     columns: int
     rows: int
     tile: tuple[int, int]
+    pitch: tuple[int, int]
     blocks: int
 
     @classmethod
     def for_frames(cls, count: int, rows: int, size: tuple[int, int]) -> _Grid:
         """The grid for so many frames of (H, W) pixels."""
-        blocks = -(-count // _MOST_COLUMNS)
+        most = min(_MOST_COLUMNS, max(2, _CONTENT_WIDTH * size[0] // (size[1] * _LOWEST_TILE)))
+        blocks = -(-count // most)
         columns = -(-count // blocks)
-        width = min(_CONTENT_WIDTH // columns - _GAP, _LARGEST_TILE[1], _LARGEST_TILE[0] * size[1] // size[0])
-        width = max(width, 24)
-        return cls(columns, rows, (max(8, round(width * size[0] / size[1])), width), blocks)
+        width = max(24, min(_CONTENT_WIDTH // columns - _GAP, _LARGEST_TILE[1], _LARGEST_TILE[0] * size[1] // size[0]))
+        height = max(8, round(width * size[0] / size[1]))
+        pitch = max(height + _GAP, _LEAST_PITCH[0]), max(width + _GAP, _LEAST_PITCH[1])
+        return cls(columns, rows, (height, width), pitch, blocks)
 
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of all blocks."""
-        return self.blocks * self._block_height - 2 * _GAP, _GUTTER + self.columns * (self.tile[1] + _GAP) - _GAP
+        return self.blocks * self._block_height - 2 * _GAP, _GUTTER + self.columns * self.pitch[1] - _GAP
 
     @property
     def _block_height(self) -> int:
-        return _CAPTION + self.rows * (self.tile[0] + _GAP) + 2 * _GAP
+        return _CAPTION + self.rows * self.pitch[0] + 2 * _GAP
 
     def corner(self, number: int, row: int) -> tuple[int, int]:
         """(x, y) of the tile of frame `number` in a row; row 0's y less `_CAPTION` is where its caption begins."""
         block, column = divmod(number, self.columns)
-        x = _GUTTER + column * (self.tile[1] + _GAP)
-        return x, block * self._block_height + _CAPTION + row * (self.tile[0] + _GAP)
+        return _GUTTER + column * self.pitch[1], block * self._block_height + _CAPTION + row * self.pitch[0]
 
 
 class SheetExporter:
@@ -114,10 +121,10 @@ class SheetExporter:
                 x, y = grid.corner(number, row)
                 body.paste(Image.fromarray(tile(place, image)), (x, y))
                 if number % grid.columns == 0:
-                    self._write_upright(body, name, x - _GUTTER, y, grid.tile[0])
+                    self._write_upright(body, name, x - _GUTTER, y, max(grid.tile[0], grid.pitch[0] - _GAP))
             x, y = grid.corner(number, 0)
             index = int(result.frame_indices[place])
-            caption = self._lettering.shortened(f"frame {index}  ·  {index / result.clip.fps:.1f} s", _SMALL, grid.tile[1])
+            caption = self._lettering.shortened(f"frame {index}  ·  {index / result.clip.fps:.1f} s", _SMALL, grid.pitch[1] - _GAP)
             self._lettering.write(draw, (x, y - _CAPTION / 2), caption, _SMALL, SOFT)
         return body
 
@@ -129,11 +136,13 @@ class SheetExporter:
         body.paste(strip.transpose(Image.Transpose.ROTATE_90), (x, y))
 
     def _page(self, result: Result, body: Image.Image, margin: Image.Image, shown: int) -> Image.Image:
-        """Title, margin and tiles on one page."""
-        width = MARGIN_WIDTH + body.width
+        """Title, margin and tiles on one page, the questions' words below."""
+        width = max(MARGIN_WIDTH + body.width, _NARROWEST)
+        words = words_of(result, self._lettering, width, MARGIN_WIDTH + _GUTTER)
         titles = self._lettering.wrapped(result.expression or result.clip.name, _TITLE, width, lines=2)
         top = _EDGE + round(1.25 * _TITLE) * len(titles) + 2 * _TEXT + 10
-        page = Image.new("RGB", (width + 2 * _EDGE, top + max(body.height, margin.height) + _EDGE), PAPER)
+        bottom = top + max(body.height, margin.height) + _EDGE
+        page = Image.new("RGB", (width + 2 * _EDGE, bottom + (words.height + _EDGE if words else 0)), PAPER)
         draw = ImageDraw.Draw(page)
         y = _EDGE + 0.6 * _TITLE
         for line in titles:
@@ -142,6 +151,8 @@ class SheetExporter:
         self._lettering.write(draw, (_EDGE, y), self._lettering.shortened(_summary(result, shown), _TEXT, width), _TEXT, SOFT)
         page.paste(margin, (_EDGE, top))
         page.paste(body, (_EDGE + MARGIN_WIDTH, top))
+        if words:
+            page.paste(words, (_EDGE, bottom))
         return page
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -13,16 +14,19 @@ from gazecut.pictures.painting import colour_scale
 from gazecut.pictures.palette import INK, PAPER, SOFT, Colour
 from gazecut.result import Result
 from gazecut_plugins.exporters.lettering import Lettering
-from gazecut_plugins.exporters.sheet_tiles import BADGE, Candidate, badge, named_candidates
+from gazecut_plugins.exporters.sheet_labels import HEIGHT, write_label
+from gazecut_plugins.exporters.sheet_tiles import Candidate, named_candidates
 
 WIDTH = 290
 """Pixels that the margin takes."""
 
 _TEXT = 17
 _SMALL = 15
+_SMALLEST = 14
 _STEP = 23  # from line to line
 _MOST_ANSWERS = 3
-_MOST_CANDIDATES = 8
+_MOST_CANDIDATES = 16
+_SCORE_AT, _PARTS_AT = 34, 84  # behind a candidate's label
 _TALLEST = 4000
 
 
@@ -39,12 +43,13 @@ class Margin:
     def of(self, result: Result) -> Image.Image:
         """The whole margin of a result."""
         self._answers(result)
-        self._candidates(named_candidates(result.tracklets))
+        self._candidates(named_candidates(result.tracklets), int(result.suppressed.sum()))
         self._heading("how to read")
         self._scale()
         self._line("dot: prompts the segmenter", SOFT, _SMALL)
         self._line("number, solid: kept", SOFT, _SMALL)
         self._line("letter, dashed: dropped", SOFT, _SMALL)
+        self._line("with its score: this frame prompted it", SOFT, _SMALL, lines=2)
         return self._canvas.crop((0, 0, WIDTH, self._y))
 
     def _answers(self, result: Result) -> None:
@@ -60,17 +65,28 @@ class Margin:
             self._line("category", SOFT, _SMALL)
             self._line(result.category, INK, _TEXT, indent=10)
 
-    def _candidates(self, candidates: Sequence[Candidate]) -> None:
+    def _candidates(self, candidates: Sequence[Candidate], suppressed: int) -> None:
+        """All candidates under the reasons why they were kept or not; the best of many."""
         self._heading("candidates" if candidates else "no candidates")
-        for candidate in candidates[:_MOST_CANDIDATES]:
-            one = candidate.tracklet
-            badge(self._canvas, self._lettering, (BADGE / 2 + 1, self._y + _STEP / 2), candidate)
-            self._line(f"{one.score:.2f}  {'kept' if one.kept else 'dropped'}", INK if one.kept else SOFT, _TEXT, indent=BADGE + 10)
-            parts = [f"object {one.object_score:.2f}"] + ([] if one.consistency is None else [f"consistency {one.consistency:.2f}"])
-            self._line("  ·  ".join(parts), SOFT, _SMALL, indent=BADGE + 10)
-        if len(candidates) > _MOST_CANDIDATES:
-            rest = candidates[_MOST_CANDIDATES:]
+        shown = candidates[:_MOST_CANDIDATES]
+        for (kept, reason), group in groupby(shown, key=lambda one: (one.tracklet.kept, one.tracklet.reason)):
+            verdict = "kept" if kept else "dropped"
+            self._line(f"{verdict}: {reason}" if reason else verdict, SOFT, _SMALL, lines=2)
+            for candidate in group:
+                self._candidate(candidate)
+        if rest := candidates[_MOST_CANDIDATES:]:
             self._line(f"and {len(rest)} more, {sum(one.tracklet.kept for one in rest)} of them kept", SOFT, _SMALL)
+        if suppressed:
+            self._line(f"{suppressed} suppressed by better ones", SOFT, _SMALL)
+
+    def _candidate(self, candidate: Candidate) -> None:
+        """Name and score, with what the score is made of."""
+        one, middle = candidate.tracklet, self._y + _STEP / 2
+        write_label(self._draw, self._lettering, (0, middle - HEIGHT / 2), candidate.name, candidate.colour)
+        self._lettering.write(self._draw, (_SCORE_AT, middle), f"{one.score:.3f}", _TEXT, INK if one.kept else SOFT)
+        parts = [f"object {one.object_score:.2f}"] + ([] if one.consistency is None else [f"consistency {one.consistency:.2f}"])
+        self._lettering.write(self._draw, (_PARTS_AT, middle), "  ·  ".join(parts), _SMALLEST, SOFT)
+        self._y += _STEP
 
     def _scale(self) -> None:
         """The colours of attention from 0 to 1."""

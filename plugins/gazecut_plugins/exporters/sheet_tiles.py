@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from gazecut.pictures.frames import DIM, OPACITY, with_attention, with_objects
 from gazecut.pictures.painting import coverage, dashes, dim, heated, outline, resized, tint
-from gazecut.pictures.palette import SOFT, Colour, object_colour, readable_on
+from gazecut.pictures.palette import NIGHT, SOFT, Colour, object_colour
 from gazecut.result import JudgedTracklet, Result
 from gazecut_plugins.exporters.lettering import Lettering
-
-BADGE = 15
-"""Height of a badge's box, in pixels of the sheet."""
+from gazecut_plugins.exporters.sheet_labels import Label, Labels
 
 _FINER = 2  # lines are painted larger and shrink to less than a pixel
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
+_MOST_DROPPED = 5  # that are named on a tile, the best ones
+_OVER = 2  # pixels between a mask and the label above it
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Candidate:
 
     Attributes:
         tracklet: The tracklet with its scores.
-        name: The object's id for a kept one, a letter for a dropped one.
+        name: The object's id for a kept one, letters for a dropped one.
         colour: The object's colour, or grey.
     """
 
@@ -42,7 +42,13 @@ def named_candidates(tracklets: Sequence[JudgedTracklet]) -> list[Candidate]:
     kept = [one for one in tracklets if one.kept]
     dropped = sorted((one for one in tracklets if not one.kept), key=lambda one: -one.score)
     named = [Candidate(one, str(number), object_colour(number)) for number, one in enumerate(kept, start=1)]
-    return named + [Candidate(one, _LETTERS[place % len(_LETTERS)], SOFT) for place, one in enumerate(dropped)]
+    return named + [Candidate(one, _letters(place), SOFT) for place, one in enumerate(dropped)]
+
+
+def _letters(place: int) -> str:
+    """A to z, then aa, ab and so on."""
+    before, last = divmod(place, len(_LETTERS))
+    return (_letters(before - 1) if before else "") + _LETTERS[last]
 
 
 class Tiles:
@@ -61,6 +67,7 @@ class Tiles:
         self._lettering = lettering
         self._easel = size[0] * _FINER, size[1] * _FINER
         self._candidates = named_candidates(result.tracklets)
+        self._suppressed = result.suppressed
 
     def frame(self, place: int, image: np.ndarray) -> np.ndarray:
         """The frame alone."""
@@ -76,7 +83,7 @@ class Tiles:
         return resized(with_attention(resized(image, self._easel), heat, points, 2 * _FINER), self._size)
 
     def candidates(self, place: int, image: np.ndarray) -> np.ndarray:
-        """All candidates' outlines: solid and named by number if kept, dashed and named by letter if dropped."""
+        """All candidates' outlines: solid and named by number if kept, dashed if dropped; with names and scores where they come from."""
         present = [(one, one.tracklet.tracklet.track.mask(place)) for one in reversed(self._candidates)]
         covers = [(one, cover) for one, mask in present if (cover := coverage(mask, self._easel)).any()]  # a stray pixel may fade away
         tile = dim(resized(image, self._easel), [], DIM)
@@ -87,9 +94,25 @@ class Tiles:
             else:
                 dashes(tile, cover, _FINER)
         canvas = Image.fromarray(resized(tile, self._size))
-        for one, cover in covers:
-            badge(canvas, self._lettering, _above(cover), one)
+        self._label(canvas, place, covers[::-1])
         return np.asarray(canvas)
+
+    def _label(self, canvas: Image.Image, place: int, covers: Sequence[tuple[Candidate, np.ndarray]]) -> None:
+        """Name kept candidates everywhere, all with their scores on the frame that prompted them, and count what it prompted in vain."""
+        busy = np.zeros(self._easel, bool)
+        for _, cover in covers:
+            busy |= cover > 0
+        labels = Labels(canvas, self._lettering, busy[::_FINER, ::_FINER])
+        if count := int(self._suppressed[place]):
+            labels.add(Label((f"{count} suppressed", f"-{count}"), NIGHT, (0, canvas.height)))
+        dropped = 0
+        for one, cover in covers:
+            born = one.tracklet.prompt_frame == place
+            dropped += born and not one.tracklet.kept
+            if one.tracklet.kept or (born and dropped <= _MOST_DROPPED):
+                scored = (f"{one.name}  {one.tracklet.score:.2f}",) if born else ()
+                labels.add(Label((*scored, one.name), one.colour, _above(cover)))
+        labels.draw()
 
     def found(self, place: int, image: np.ndarray) -> np.ndarray:
         """The result's masks."""
@@ -98,19 +121,9 @@ class Tiles:
         return resized(with_objects(resized(image, self._easel), objects, number, _FINER), self._size)
 
 
-def badge(canvas: Image.Image, lettering: Lettering, centre: tuple[float, float], candidate: Candidate) -> None:
-    """Draw a candidate's name into a box of its colour, inside the canvas."""
-    half = BADGE / 2
-    x = min(max(centre[0], half), canvas.width - half - 1)
-    y = min(max(centre[1], half), canvas.height - half - 1)
-    draw = ImageDraw.Draw(canvas)
-    draw.rounded_rectangle((x - half, y - half, x + half, y + half), radius=4, fill=candidate.colour)
-    lettering.write(draw, (x, y), candidate.name, BADGE - 4, readable_on(candidate.colour), "mm")
-
-
 def _above(cover: np.ndarray) -> tuple[float, float]:
-    """(x, y) on the tile of a badge that stands on the largest piece of what is covered."""
+    """(x, y) on the tile just above the largest piece of what is covered."""
     _, pieces, statistics, _ = cv2.connectedComponentsWithStats((cover > 0).astype(np.uint8))
     rows, columns = np.nonzero(pieces == 1 + statistics[1:, cv2.CC_STAT_AREA].argmax())
     top = rows.min()
-    return float(columns[rows == top].mean()) / _FINER, top / _FINER - BADGE / 2 - 1
+    return float(columns[rows == top].mean()) / _FINER, top / _FINER - _OVER
