@@ -12,6 +12,8 @@ WIDTH = 16
 CHANNELS = 128  # the fewest that transformers can do
 BLOCKS, GLOBAL_BLOCKS, WINDOWS = [1, 1, 2, 1], [3], [8, 4, 8, 4]
 
+PRESENCE = 0.75  # bias of the judgement whether an object is there: it is on most frames, not on all
+
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
 CONFIG_OF_2_0 = "configs/sam2/sam2_hiera_t.yaml"
 OVERRIDES = (
@@ -114,4 +116,5 @@ def _randomise(model: torch.nn.Module) -> None:
             norm = "norm" in name and name.endswith("weight")
             fan_in = tensor[0].numel() if tensor.dim() > 1 else 1
             tensor.copy_(1 + 0.1 * noise if norm else noise / fan_in**0.5 if tensor.dim() > 1 else 0.2 * noise)
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(PRESENCE)
         model.shared_image_embedding.positional_embedding.copy_(model.prompt_encoder.shared_embedding.positional_embedding)
