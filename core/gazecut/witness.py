@@ -20,8 +20,12 @@ from gazecut.protocols import Attribution, MLLMBackend, MLLMSession, PromptAttri
 from gazecut.values import Frames, GridLayout, HeatMaps, Query, Question, Trace
 from gazecut.wording import counted
 
-MOST_WAITING = 256
-"""Traces that wait for the attribution together at most; each holds queries and keys of its question at every traced layer."""
+ASKED_AT_ONCE = 16
+"""Questions that a session is handed together."""
+
+MOST_WAITING = 512
+"""Traces that wait for the attribution together; beyond it they are settled before more is asked. Each holds queries and keys of its
+question at every traced layer."""
 
 
 class Mind(Protocol):
@@ -79,13 +83,15 @@ class Witness:
         self._open(views)
         spec = self._mind.attribution.spec if missing and traced else None
         for view in views:
-            here = [place for place in missing if asked[place][0].view == view]
-            questions = [Question(asked[place][1], spec, asked[place][0].steering) for place in here]
-            for place, answer in zip(here, self._sessions[view].ask(questions), strict=True):
-                reading = readings[place] = Reading(answer.texts)
-                self._waiting.append(_Waiting(reading, *asked[place], answer.traces))
-        if sum(len(waiting.traces) for waiting in self._waiting) > MOST_WAITING:
-            self.settle()
+            left = [place for place in missing if asked[place][0].view == view]
+            while left:
+                here, left = left[:ASKED_AT_ONCE], left[ASKED_AT_ONCE:]
+                questions = [Question(asked[place][1], spec, asked[place][0].steering) for place in here]
+                for place, answer in zip(here, self._sessions[view].ask(questions), strict=True):
+                    reading = readings[place] = Reading(answer.texts)
+                    self._waiting.append(_Waiting(reading, *asked[place], answer.traces))
+                if sum(len(waiting.traces) for waiting in self._waiting) > MOST_WAITING:
+                    self.settle()
         return [reading for reading in readings if reading is not None]
 
     def complete(self, texts: Sequence[str]) -> list[str]:

@@ -17,8 +17,8 @@ class VideoViewOptions(Options):
     tokens_per_frame: Annotated[int, Field(ge=4)] = 400
     """Most visual tokens of one temporal slot (two frames). Frames keep their aspect and are resized to fit."""
 
-    batch: Annotated[int, Field(ge=1)] = 4
-    """Questions answered in one forward pass; more take turns."""
+    batch: Annotated[int, Field(ge=1)] = 16
+    """Questions read in one forward pass; more take turns, and so do those that are together longer than the prefix."""
 
 
 class FrameViewOptions(Options):
@@ -28,7 +28,10 @@ class FrameViewOptions(Options):
     """How much finer the grid is than the video view's, exactly, along each side."""
 
     batch: Annotated[int, Field(ge=1)] = 8
-    """Frames prefilled, and sequences answered, in one forward pass."""
+    """Frames in one forward pass."""
+
+    questions: Annotated[int, Field(ge=1)] = 16
+    """Questions read about them in one forward pass; more take turns, and so do those that are together longer than the prefix."""
 
 
 class ViewsOptions(Options):
@@ -61,6 +64,14 @@ class Qwen2VLConfig(Options):
 
     max_new_tokens: Annotated[int, Field(ge=1)] = 128
     """Longest answer, in tokens."""
+
+    cache_gib: Annotated[float, Field(ge=0)] = 8.0
+    """Memory of the device for visual prefixes that may be asked again, in GiB: keys, values and queries of all open sessions. What does
+    not fit moves to host memory. Never changes the result."""
+
+    host_cache_gib: Annotated[float, Field(ge=0)] = 16.0
+    """Host memory for what does not fit on the device, in GiB. What does not fit there either is made again when it is needed. Without
+    meaning where the model computes on the host itself."""
 
     system: str | None = None
     """System message; none leaves the checkpoint's chat template to its own."""

@@ -1,14 +1,15 @@
-"""Questions continued from a prefix: one batch of suffixes, padded on the left, answered greedily and traced.
+"""Questions continued from a prefix: one pass over several suffixes, answered greedily and traced.
 
-A row of the batch reads [prefix][padding][suffix]; padding is masked, and the suffix takes the positions that it has without.
+A sequence reads [prefix][suffix 0][suffix 1] ...; a token sees the prefix and what comes before it in its own suffix, at the position
+that it has without the others. So keys and values of the prefix are there once, whatever the number of suffixes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from itertools import accumulate, pairwise
+from typing import TypeAlias, overload
 
 import numpy as np
 import torch
@@ -19,8 +20,14 @@ from gazecut.values.questions import TraceRow
 from gazecut_mllm.capture import Captured, capturing
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
-from gazecut_mllm.prefix import Prefix, snapshot
+from gazecut_mllm.prefix import Prefix, behind, joined, snapshot
 from gazecut_mllm.rollout.trunk import Trunk
+from gazecut_mllm.shelf import Held
+
+READ_TOKENS = 256  # of suffixes in one forward pass
+
+Piece: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+"""Queries (B, H, s, d) and keys (B, G, s, d) of the s tokens of a suffix at one layer."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +67,16 @@ class Reply:
 class ContinuedLayers(Sequence[TraceLayer]):
     """Trace layers of one sequence; each is put together from prefix and suffix when it is read, and not kept."""
 
-    def __init__(self, prefix: Prefix, sequence: int, first_layer: int, pieces: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    def __init__(self, held: Held, sequence: int, first_layer: int, pieces: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
         """Keep the parts.
 
         Args:
-            prefix: The prefix, which stays in memory as long as a trace of it does.
+            held: The prefix, which can be brought back into memory as long as a trace of it is there.
             sequence: Which of its sequences.
             first_layer: Layer of the first piece.
             pieces: Query (H, s, d) and key (G, s, d) of the suffix, layer by layer.
         """
-        self._prefix, self._sequence, self._first, self._pieces = prefix, sequence, first_layer, tuple(pieces)
+        self._held, self._sequence, self._first, self._pieces = held, sequence, first_layer, tuple(pieces)
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -77,12 +84,16 @@ class ContinuedLayers(Sequence[TraceLayer]):
     @property
     def trunk(self) -> Trunk:
         """The prefix, as far as these layers go; equal for all suffixes of one sequence."""
-        return Trunk((id(self._prefix), self._sequence, self._first, len(self)), len(self._prefix))
+        return Trunk((id(self._held), self._sequence, self._first, len(self)), len(self._held))
 
     @property
     def tokens(self) -> int:
         """Number of tokens N of prefix and suffix."""
-        return len(self._prefix) + int(self._pieces[0][0].shape[1])
+        return len(self._held) + int(self._pieces[0][0].shape[1])
+
+    def own(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Query (H, s, d) and key (G, s, d) of the suffix at one layer."""
+        return self._pieces[index]
 
     @overload
     def __getitem__(self, index: int) -> TraceLayer: ...
@@ -93,39 +104,32 @@ class ContinuedLayers(Sequence[TraceLayer]):
         if isinstance(index, slice):
             return tuple(self[at] for at in range(*index.indices(len(self))))
         at = range(len(self))[index]
-        query, key = self._pieces[at]
-        layer = self._first + at
-        whole_query = torch.cat([self._prefix.queries[layer][self._sequence], query], dim=1)  # (H, N, d)
-        whole_key = torch.cat([self._prefix.keys[layer][self._sequence], key], dim=1)  # (G, N, d)
-        return TraceLayer(whole_query, whole_key, self._prefix.scales[layer])
+        (query, key), prefix, layer = self._pieces[at], self._held.take(), self._first + at
+        whole_query = torch.cat([prefix.queries[layer][self._sequence], query], dim=1)  # (H, N, d)
+        whole_key = torch.cat([prefix.keys(layer)[self._sequence], key], dim=1)  # (G, N, d)
+        return TraceLayer(whole_query, whole_key, prefix.scales[layer])
 
 
 class Continuation:
-    """One batch: every suffix after every sequence of the prefix, suffix by suffix."""
+    """The own tokens of K suffixes behind each of B sequences; R = K * B rows, suffix by suffix."""
 
-    def __init__(self, backend: HFBackend, prefix: Prefix, suffixes: Sequence[Suffix]) -> None:
-        """Lay the batch out, R = suffixes * sequences rows of N tokens.
+    def __init__(self, backend: HFBackend, held: Held, prefix: Prefix, suffixes: Sequence[Suffix]) -> None:
+        """Take what follows what; nothing runs yet.
 
         Args:
             backend: The model.
-            prefix: B sequences in memory.
+            held: What traces keep of the prefix.
+            prefix: The prefix in memory, or a part of it: B sequences.
             suffixes: One per question, of any lengths.
         """
-        self._backend, self._prefix, self._suffixes = backend, prefix, suffixes
-        longest = max(len(suffix) for suffix in suffixes)
-        self._pads = [longest - len(suffix) for suffix in suffixes]
-        # The filler is a token that is in every prompt already, so that a repetition penalty sees no new one.
-        filler = int(prefix.opening.ids[0])
-        tails = [[filler] * pad + list(suffix.ids) for pad, suffix in zip(self._pads, suffixes, strict=True)]
-        ids = torch.cat([prefix.opening.ids.expand(len(suffixes), -1), torch.tensor(tails, device=backend.device)], dim=1)
-        mask = torch.ones_like(ids)
-        for row, pad in enumerate(self._pads):
-            mask[row, len(prefix) : len(prefix) + pad] = 0
-        following = (mask[:, len(prefix) :].cumsum(1) - 1).clamp_min(0) + prefix.opening.positions.max() + 1
-        opening = prefix.opening.positions[:, None].expand(-1, len(suffixes), -1)
-        positions = torch.cat([opening, following.expand(3, -1, -1)], dim=2)
-        self._ids, self._mask = (part.repeat_interleave(prefix.sequences, 0) for part in (ids, mask))  # (R, N)
-        self._positions = positions.repeat_interleave(prefix.sequences, 1)  # (3, R, N)
+        self._backend, self._held, self._prefix, self._suffixes = backend, held, prefix, suffixes
+        self._branches = torch.arange(len(suffixes), device=backend.device)
+        lengths = torch.tensor([len(suffix) for suffix in suffixes], device=backend.device)
+        self._positions = prefix.opening.following + lengths  # of the next token of each suffix
+        self._owners = self._branches.repeat_interleave(lengths)  # the suffix of each token behind the prefix; grows with the answers
+        self._pieces: list[list[Piece]] = []  # by suffix, then layer
+        self._cache = snapshot(prefix.cache)
+        self._answered: dict[int, Piece] | None = None
 
     def replies(self, decoder: Decoder) -> list[list[Reply]]:
         """Answer every suffix on every sequence.
@@ -133,81 +137,138 @@ class Continuation:
         Returns:
             One list per suffix, one reply per sequence.
         """
-        cache, captured = self._read()
-        answers = self._answer(decoder, cache)
-        extra = self._read_answer(cache, answers[:, 0])
-        replies = []
-        for index, suffix in enumerate(self._suffixes):
-            rows = range(index * self._prefix.sequences, (index + 1) * self._prefix.sequences)
-            replies.append([Reply(decoder.words(answers[row]), self._trace(suffix, row, captured, extra)) for row in rows])
-        return replies
+        answers = decoder.follow(self.prompts(), self._read(), self._next)
+        if self._answered is None and self._about_answers():
+            self._next(answers[:, 0])  # the answers ended before the model had to read a token of them
+        rows = answers.view(len(self._suffixes), self._prefix.sequences, -1)
+        return [
+            [Reply(decoder.words(row), self._trace(index, sequence)) for sequence, row in enumerate(of_suffix)]
+            for index, of_suffix in enumerate(rows)
+        ]
 
-    def _read(self) -> tuple[DynamicCache, Captured]:
-        """Run the suffixes; the cache then holds whole prompts, the capture what the asked layers saw of the suffixes."""
-        cache = snapshot(self._prefix.cache)
-        cache.batch_select_indices(torch.arange(self._prefix.sequences, device=self._backend.device).repeat(len(self._suffixes)))
-        with self._capturing(self._suffixes) as captured:
-            self._backend.model(
-                inputs_embeds=self._embeddings(),
-                attention_mask=self._mask,
-                position_ids=self._positions[:, :, len(self._prefix) :],
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        return cache, captured
+    def prompts(self) -> torch.Tensor:
+        """Token ids (R, N) of whole prompts, padded on the left."""
+        # The filler is a token that is in every prompt already, so that a repetition penalty sees no new one.
+        opening = self._prefix.opening.ids
+        longest = max(map(len, self._suffixes))
+        tails = [[int(opening[0])] * (longest - len(suffix)) + list(suffix.ids) for suffix in self._suffixes]
+        ids = torch.cat([opening.expand(len(tails), -1), torch.tensor(tails, device=opening.device)], dim=1)
+        return ids.repeat_interleave(self._prefix.sequences, 0)
 
-    def _answer(self, decoder: Decoder, cache: DynamicCache) -> torch.Tensor:
-        """New token ids (R, n)."""
-        # Steering has no ids, so the prompt is read from embeddings above; generation goes on from its last, ordinary token.
-        short = snapshot(cache)
-        short.crop(-1)
-        return decoder.generate(self._ids, self._mask, self._positions, short)
+    def _read(self) -> torch.Tensor:
+        """Run the suffixes, a few at a time; logits (R, v) of their last tokens."""
+        read = []
+        logits = []
+        for some in _at_once(self._suffixes):
+            cache = snapshot(self._prefix.cache)
+            with capturing(_layers_of(some)) as captured:
+                logits.append(self._read_some(some, cache))
+            self._pieces += [_pieces(suffix, captured, span, len(self._prefix)) for suffix, span in zip(some, _spans(some), strict=True)]
+            read.append(behind(cache, len(self._prefix)))
+        self._cache = joined([self._prefix.cache, *read])
+        return torch.cat(logits)
 
-    def _read_answer(self, cache: DynamicCache, tokens: torch.Tensor) -> Captured | None:
-        """Run the first answer token (R,) where a trace asks for its row."""
-        asking = [suffix for suffix in self._suffixes if suffix.layers and suffix.row == "first-answer"]
-        if not asking:
-            return None
-        with self._capturing(asking) as captured:
-            self._backend.model(
-                input_ids=tokens[:, None],
-                attention_mask=torch.nn.functional.pad(self._mask, (0, 1), value=1),
-                position_ids=self._positions[:, :, -1:] + 1,
-                past_key_values=snapshot(cache),
-                use_cache=True,
-            )
-        return captured
-
-    def _embeddings(self) -> torch.Tensor:
-        """(R, s, d) embeddings of the suffixes, steering in its place."""
-        embeddings: torch.Tensor = self._backend.model.get_input_embeddings()(self._ids[:, len(self._prefix) :]).clone()
-        for index, (pad, suffix) in enumerate(zip(self._pads, self._suffixes, strict=True)):
+    def _read_some(self, suffixes: Sequence[Suffix], cache: DynamicCache) -> torch.Tensor:
+        device, spans = self._backend.device, _spans(suffixes)
+        ids = torch.tensor([token for suffix in suffixes for token in suffix.ids], device=device)
+        embeddings = self._backend.model.get_input_embeddings()(ids)  # (S, d)
+        for span, suffix in zip(spans, suffixes, strict=True):
             if suffix.steering is not None:
-                rows = slice(index * self._prefix.sequences, (index + 1) * self._prefix.sequences)
-                start = pad + suffix.steering_at
-                embeddings[rows, start : start + len(suffix.steering)] = suffix.steering
-        return embeddings
+                start = span.start + suffix.steering_at
+                embeddings[start : start + len(suffix.steering)] = suffix.steering
+        own = torch.tensor([at for span in spans for at in range(len(span))], device=device)
+        owners = torch.tensor([at for at, span in enumerate(spans) for _ in span], device=device)
+        seen = (owners[:, None] == owners).tril()
+        ends = torch.tensor([span.stop - 1 for span in spans], device=device)
+        tokens = {"inputs_embeds": embeddings.expand(self._prefix.sequences, -1, -1)}
+        return self._run(tokens, cache, self._prefix.opening.following + own, seen, ends)
 
-    @staticmethod
-    def _capturing(suffixes: Sequence[Suffix]) -> AbstractContextManager[Captured]:
-        """A capture of all layers that some suffix asks for; of none where none does."""
-        asked = [suffix.layers for suffix in suffixes if suffix.layers]
-        return capturing(range(min((layers.start for layers in asked), default=0), max((layers.stop for layers in asked), default=0)))
+    def _next(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Run the next token of every answer, (R,); logits (R, v)."""
+        self._owners = torch.cat([self._owners, self._branches])
+        ids = tokens.view(len(self._suffixes), -1).T  # (B, K)
+        asking = self._about_answers() if self._answered is None else []
+        with capturing(_layers_of(asking)) as captured:
+            seen = self._branches[:, None] == self._owners
+            logits = self._run({"input_ids": ids}, self._cache, self._positions, seen, self._branches)
+        self._positions = self._positions + 1
+        if asking:
+            own = slice(-len(self._suffixes), None)
+            self._answered = {layer: (query, captured.key[layer][:, :, own].clone()) for layer, query in captured.query.items()}
+        return logits
 
-    def _trace(self, suffix: Suffix, row: int, captured: Captured, extra: Captured | None) -> Trace | None:
+    def _about_answers(self) -> list[Suffix]:
+        return [suffix for suffix in self._suffixes if suffix.layers and suffix.row == "first-answer"]
+
+    def _run(
+        self, tokens: dict[str, torch.Tensor], cache: DynamicCache, positions: torch.Tensor, seen: torch.Tensor, kept: torch.Tensor
+    ) -> torch.Tensor:
+        """Take n tokens per sequence through the model.
+
+        Args:
+            tokens: Ids (B, n) or embeddings (B, n, d).
+            cache: Keys and values of the prefix and of what follows it; it grows.
+            positions: (n,) positions, the same in all axes.
+            seen: (n, m) bool, which of the m tokens behind the prefix each may see.
+            kept: (K,) the tokens whose logits are wanted.
+
+        Returns:
+            Logits (K * B, v), token by token.
+        """
+        mask = torch.cat([seen.new_ones(len(seen), len(self._prefix)), seen], dim=1)
+        output = self._backend.model(
+            **tokens,
+            attention_mask=mask[None, None],
+            position_ids=positions.expand(3, self._prefix.sequences, -1),
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=kept,
+        )
+        logits: torch.Tensor = output.logits.transpose(0, 1).flatten(0, 1)
+        return logits
+
+    def _trace(self, index: int, sequence: int) -> Trace | None:
+        suffix = self._suffixes[index]
         if not suffix.layers:
             return None
-        start = len(self._prefix)
-        pad = self._ids.shape[1] - start - len(suffix)
-        pieces = []
-        for layer in suffix.layers:
-            # Cloned: a view would keep the keys of the whole batch in memory.
-            query, key = captured.query[layer][row, :, pad:].clone(), captured.key[layer][row, :, start + pad :].clone()
-            if extra is not None and suffix.row == "first-answer":
-                query = torch.cat([query, extra.query[layer][row]], dim=1)
-                key = torch.cat([key, extra.key[layer][row, :, -1:]], dim=1)
-            pieces.append((query, key))
-        layers = ContinuedLayers(self._prefix, row % self._prefix.sequences, suffix.layers.start, pieces)
-        question = range(start + suffix.question_at, start + suffix.question_at + len(suffix.words))
-        return Trace(layers, self._prefix.opening.visual, PromptTokens(np.array(question, np.int64), suffix.words))
+        pieces = [(query[sequence].clone(), key[sequence].clone()) for query, key in self._pieces[index]]
+        if suffix.row == "first-answer":
+            assert self._answered is not None
+            for at, layer in enumerate(suffix.layers):
+                query, key = (
+                    torch.cat([own, more[sequence, :, index, None]], 1) for own, more in zip(pieces[at], self._answered[layer], strict=True)
+                )
+                pieces[at] = query, key
+        layers = ContinuedLayers(self._held, self._prefix.first + sequence, suffix.layers.start, pieces)
+        start = len(self._prefix) + suffix.question_at
+        question = np.arange(start, start + len(suffix.words), dtype=np.int64)
+        return Trace(layers, self._prefix.opening.visual, PromptTokens(question, suffix.words))
+
+
+def _at_once(suffixes: Sequence[Suffix]) -> Iterator[Sequence[Suffix]]:
+    """Suffixes in groups, in order; what they do not see of each other is work for nothing, so groups are small."""
+    some: list[Suffix] = []
+    for suffix in suffixes:
+        if some and sum(map(len, some)) + len(suffix) > READ_TOKENS:
+            yield some
+            some = []
+        some.append(suffix)
+    yield some
+
+
+def _spans(suffixes: Sequence[Suffix]) -> list[range]:
+    """Where each is, laid out one after another."""
+    return [range(start, stop) for start, stop in pairwise(accumulate(map(len, suffixes), initial=0))]
+
+
+def _pieces(suffix: Suffix, captured: Captured, span: range, prefix: int) -> list[Piece]:
+    """Queries and keys of the tokens of a suffix, layer by layer."""
+    own, of_keys = slice(span.start, span.stop), slice(prefix + span.start, prefix + span.stop)
+    # Cloned: a view would keep the keys of the prefix in memory a second time.
+    return [(captured.query[layer][:, :, own].clone(), captured.key[layer][:, :, of_keys].clone()) for layer in suffix.layers]
+
+
+def _layers_of(suffixes: Sequence[Suffix]) -> range:
+    """From the first to the last layer that some suffix asks for; none where none does."""
+    asked = [suffix.layers for suffix in suffixes if suffix.layers]
+    return range(min((layers.start for layers in asked), default=0), max((layers.stop for layers in asked), default=0))

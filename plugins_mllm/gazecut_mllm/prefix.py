@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -31,6 +33,11 @@ class Opening:
     prelude: torch.Tensor | None = None
     prelude_at: int = 0
 
+    @cached_property
+    def following(self) -> int:
+        """Position of the token behind the opening, in all axes."""
+        return int(self.positions.max()) + 1
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -41,30 +48,55 @@ class Prefix:
         sequences: Number of sequences B.
         cache: Keys and values of the n tokens, all layers; to be continued from a `snapshot` only.
         queries: Layer to queries (B, H, n, d) of the opening, for the layers that can be traced.
-        keys: Layer to keys (B, G, n, d) of the opening, for the same layers; the very tensors of the cache.
         scales: Layer to the factor on query-key products.
         layers: The layers that can be traced.
+        first: Which sequence of the whole its first one is, where it is a part.
     """
 
     opening: Opening
     sequences: int
     cache: DynamicCache
     queries: dict[int, torch.Tensor]
-    keys: dict[int, torch.Tensor]
     scales: dict[int, float]
     layers: range
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.opening.ids)
 
+    @property
+    def device(self) -> torch.device:
+        """Where keys, values and queries are."""
+        return self.keys(0).device
+
+    @property
+    def bytes(self) -> int:
+        """Memory of keys, values and queries."""
+        layers: list[Any] = self.cache.layers
+        tensors: list[torch.Tensor] = [part for layer in layers for part in (layer.keys, layer.values)]
+        return sum(tensor.nbytes for tensor in (*tensors, *self.queries.values()))
+
+    def keys(self, layer: int) -> torch.Tensor:
+        """Keys (B, G, n, d) of a layer."""
+        layers: list[Any] = self.cache.layers
+        keys: torch.Tensor = layers[layer].keys
+        return keys
+
     def part(self, sequences: slice) -> Prefix:
         """Some of its sequences; keys, values and queries are views of this one's."""
+        chosen = range(self.sequences)[sequences]
+        return replace(self._with(lambda tensor: tensor[sequences]), sequences=len(chosen), first=self.first + chosen.start)
+
+    def to(self, device: torch.device) -> Prefix:
+        """The same on a device; itself where it is there."""
+        return self if self.device == device else self._with(lambda tensor: tensor.to(device))
+
+    def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Prefix:
         cache = snapshot(self.cache)
         layers: list[Any] = cache.layers  # of attention, all of them: others have no keys
         for layer in layers:
-            layer.keys, layer.values = layer.keys[sequences], layer.values[sequences]
-        queries, keys = ({layer: kept[sequences] for layer, kept in each.items()} for each in (self.queries, self.keys))
-        return replace(self, sequences=len(range(self.sequences)[sequences]), cache=cache, queries=queries, keys=keys)
+            layer.keys, layer.values = change(layer.keys), change(layer.values)
+        return replace(self, cache=cache, queries={layer: change(query) for layer, query in self.queries.items()})
 
 
 def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor], sequences: int, layers: range) -> Prefix:
@@ -91,7 +123,7 @@ def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor
             use_cache=True,
             logits_to_keep=1,
         )
-    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.key, captured.scale, layers)
+    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.scale, layers)
 
 
 def snapshot(cache: DynamicCache) -> DynamicCache:
@@ -100,3 +132,22 @@ def snapshot(cache: DynamicCache) -> DynamicCache:
     copied = copy.copy(cache)
     copied.layers = [copy.copy(layer) for layer in cache.layers]
     return copied
+
+
+def behind(cache: DynamicCache, tokens: int) -> DynamicCache:
+    """A cache of what follows the first tokens, in memory of its own."""
+    copied = snapshot(cache)
+    layers: list[Any] = copied.layers
+    for layer in layers:
+        layer.keys, layer.values = layer.keys[:, :, tokens:].clone(), layer.values[:, :, tokens:].clone()
+    return copied
+
+
+def joined(caches: Sequence[DynamicCache]) -> DynamicCache:
+    """The tokens of several caches one after another."""
+    whole = snapshot(caches[0])
+    layers: list[Any] = whole.layers
+    for at, layer in enumerate(layers):
+        parts: list[Any] = [cache.layers[at] for cache in caches]
+        layer.keys, layer.values = torch.cat([part.keys for part in parts], dim=2), torch.cat([part.values for part in parts], dim=2)
+    return whole

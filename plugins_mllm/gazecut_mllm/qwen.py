@@ -28,10 +28,12 @@ from gazecut_mllm.memory import BatchLimit, memory_explained
 from gazecut_mllm.positions import VisualBlock, mrope_positions
 from gazecut_mllm.prefix import Opening, Prefix, prefill
 from gazecut_mllm.session import Reader, VisualSession, embeddings_for
+from gazecut_mllm.shelf import Held, Shelf
 from gazecut_mllm.sizes import grid_size, resize
 from gazecut_mllm.weights import check_family, load_model, load_processor, locate
 
 VIEWS = ("video", "frame")
+TURNS = 32  # without the clip, in one forward pass
 
 
 class QwenBackend:
@@ -55,8 +57,11 @@ class QwenBackend:
             hf = HFBackend(load_model(checkpoint, None, resolve_dtype(config.dtype, device), device))
         _check_tokens(checkpoint, processor, hf)
         self._config, self._processor, self._revision = config, processor, checkpoint.revision
-        decoder = Decoder(hf.model, processor.tokenizer, config.max_new_tokens)
-        self._reader = Reader(hf, Chat(processor, config.system), decoder)
+        decoder = Decoder(hf.model, processor.tokenizer, config.max_new_tokens, runtime.work)
+        shelf = Shelf(device, _bytes(config.cache_gib), _bytes(config.host_cache_gib), runtime.work)
+        self._reader = Reader(hf, Chat(processor, config.system), decoder, shelf, runtime.work)
+        remedy = f"Lower mllm.max_new_tokens (now {config.max_new_tokens}) or sampler.frames."
+        self._text_limit = BatchLimit("turns without the clip in one forward pass", TURNS, remedy)
         vision = hf.model.config.vision_config
         self._merge, self._frames_per_slot = int(vision.spatial_merge_size), int(vision.temporal_patch_size)
         self._cell = int(vision.patch_size) * self._merge  # pixels along each side of a visual token
@@ -81,15 +86,18 @@ class QwenBackend:
         slots = layout.slots if view == "video" else 1
         block = VisualBlock(slots, layout.rows, layout.columns, self.slot_step(frames) if view == "video" else 1.0)
         opening = self._opening(block, kind, prelude)
-        limit = self._limit(view, len(frames))
+        limit, questions = self._limits(view, len(frames))
         images = frames.images[None] if view == "video" else frames.images[:, None]  # (sequences, frames of each, H, W, 3)
-        prefixes: list[Prefix] = []
-        while (done := sum(prefix.sequences for prefix in prefixes)) < len(images):
+        prefixes: list[Held] = []
+        while (done := sum(held.sequences for held in prefixes)) < len(images):
             some = images[done : done + limit.size]
-            prefix = limit.attempt(len(some), partial(self._prefilled, some, layout, kind, opening, layers))
+            make = torch.inference_mode()(partial(self._prefilled, some, layout, kind, opening, layers))
+            prefix = limit.attempt(len(some), make)
             if prefix is not None:
-                prefixes.append(prefix)
-        return VisualSession(self._reader, kind, prefixes, layout, limit)
+                prefixes.append(self._reader.shelf.hold(prefix, make))
+        self._reader.work.vision_runs += 1
+        self._reader.work.prefills += len(prefixes)
+        return VisualSession(self._reader, kind, prefixes, layout, questions)
 
     def complete(self, text: str) -> str:
         """The greedy answer to a text-only turn."""
@@ -97,15 +105,23 @@ class QwenBackend:
 
     @torch.inference_mode()
     def complete_many(self, texts: Sequence[str]) -> list[str]:
-        """The same for several turns, decoded as one batch."""
+        """The same for several turns, decoded in batches of as many as memory allows.
+
+        Raises:
+            BackendError: Memory runs out with one turn at a time.
+        """
+        # Turns of a length together: padding is work for nothing.
         turns = [self._reader.chat.text(text) for text in texts]
-        longest = max(map(len, turns), default=0)
-        # The filler is a token that is in every prompt already, so that a repetition penalty sees no new one.
-        ids = torch.tensor([[*turn[:1] * (longest - len(turn)), *turn] for turn in turns], device=self._reader.hf.device)
-        mask = torch.tensor([[0] * (longest - len(turn)) + [1] * len(turn) for turn in turns], device=ids.device)
-        positions = (mask.cumsum(1) - 1).clamp_min(0).expand(3, -1, -1)
-        answers = self._reader.decoder.generate(ids, mask, positions) if turns else ()
-        return [self._reader.decoder.words(answer) for answer in answers]
+        order = sorted(range(len(turns)), key=lambda index: len(turns[index]))
+        answers = [""] * len(turns)
+        while order:
+            some = order[: self._text_limit.size]
+            found = self._text_limit.attempt(len(some), partial(self._completed, [turns[index] for index in some]))
+            if found is not None:
+                del order[: len(some)]
+                for index, answer in zip(some, found, strict=True):
+                    answers[index] = answer
+        return answers
 
     def describe(self) -> Provenance:
         """Device, dtype and weights, for the manifest."""
@@ -146,7 +162,20 @@ class QwenBackend:
         self, images: np.ndarray, layout: GridLayout, kind: Literal["video", "image"], opening: Opening, layers: range
     ) -> Prefix:
         """The prefix of some sequences of the view, from their frames (B, frames of each, H, W, 3)."""
-        return prefill(self._reader.hf, opening, self._pixels(images, layout, kind), len(images), layers)
+        prefix = prefill(self._reader.hf, opening, self._pixels(images, layout, kind), len(images), layers)
+        self._reader.work.prompt_tokens += len(images) * len(prefix)
+        return prefix
+
+    def _completed(self, turns: Sequence[tuple[int, ...]]) -> list[str]:
+        """Answers to text-only turns, one batch padded on the left."""
+        longest = max(map(len, turns))
+        # The filler is a token that is in every prompt already, so that a repetition penalty sees no new one.
+        ids = torch.tensor([[*turn[:1] * (longest - len(turn)), *turn] for turn in turns], device=self._reader.hf.device)
+        mask = torch.tensor([[0] * (longest - len(turn)) + [1] * len(turn) for turn in turns], device=ids.device)
+        positions = (mask.cumsum(1) - 1).clamp_min(0).expand(3, -1, -1)
+        answers = self._reader.decoder.generate(ids, mask, positions)
+        self._reader.work.prompt_tokens += sum(map(len, turns))
+        return [self._reader.decoder.words(answer) for answer in answers]
 
     def _pixels(self, images: np.ndarray, layout: GridLayout, kind: Literal["video", "image"]) -> dict[str, torch.Tensor]:
         """Pixels and grids for the model."""
@@ -161,14 +190,20 @@ class QwenBackend:
         self._check_grid(output[names[1]], len(images), slots, layout)
         return {name: output[name] for name in names}
 
-    def _limit(self, view: str, frames: int) -> BatchLimit:
-        """Sequences in one forward pass, and what to lower where one is too much."""
+    def _limits(self, view: str, frames: int) -> tuple[BatchLimit, BatchLimit]:
+        """Sequences prefilled in one forward pass; questions times sequences in one; and what to lower where one is too much."""
         views = self._config.views
         larger = [f"mllm.views.video.tokens_per_frame (now {views.video.tokens_per_frame})"]
         if view == "frame":
             larger.append(f"mllm.views.frame.scale (now {views.frame.scale})")
         remedy = f"Lower {', '.join(larger)} or sampler.frames (now {frames})."
-        return BatchLimit(f"mllm.views.{view}.batch", (views.video if view == "video" else views.frame).batch, remedy)
+        if view == "video":
+            return BatchLimit("mllm.views.video.batch", 1, remedy), BatchLimit("mllm.views.video.batch", views.video.batch, remedy)
+        both = views.frame.batch * views.frame.questions
+        return (
+            BatchLimit("mllm.views.frame.batch", views.frame.batch, remedy),
+            BatchLimit("mllm.views.frame.batch times questions", both, remedy),
+        )
 
     def _check_grid(self, found: torch.Tensor, sequences: int, slots: int, layout: GridLayout) -> None:
         wanted = [[slots, layout.rows * self._merge, layout.columns * self._merge]] * sequences
@@ -177,6 +212,10 @@ class QwenBackend:
                 f"the checkpoint's processor laid out patches {found.tolist()}; wanted {wanted}. "
                 "Check that patch_size, merge_size and temporal_patch_size of its processor are those of its model."
             )
+
+
+def _bytes(gib: float) -> int:
+    return round(gib * 2**30)
 
 
 def _check_tokens(checkpoint: Checkpoint, processor: Any, hf: HFBackend) -> None:

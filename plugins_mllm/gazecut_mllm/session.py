@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from types import TracebackType
 from typing import Literal, Self
 
@@ -12,12 +13,14 @@ import torch
 
 from gazecut.errors import BackendError
 from gazecut.values import Answer, GridLayout, Question, TraceSpec
+from gazecut.work import Work
 from gazecut_mllm.chat import Chat
 from gazecut_mllm.continuation import Continuation, Reply, Suffix
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
 from gazecut_mllm.memory import BatchLimit
 from gazecut_mllm.prefix import Prefix
+from gazecut_mllm.shelf import Held, Shelf
 
 
 @dataclass(frozen=True)
@@ -28,11 +31,15 @@ class Reader:
         hf: The model.
         chat: Words turns.
         decoder: Generates and words answers.
+        shelf: Prefixes of all sessions.
+        work: Where work is counted.
     """
 
     hf: HFBackend
     chat: Chat
     decoder: Decoder
+    shelf: Shelf
+    work: Work
 
 
 class VisualSession:
@@ -45,7 +52,7 @@ class VisualSession:
     layout: GridLayout
 
     def __init__(
-        self, reader: Reader, kind: Literal["video", "image"], prefixes: Sequence[Prefix], layout: GridLayout, limit: BatchLimit
+        self, reader: Reader, kind: Literal["video", "image"], prefixes: Sequence[Held], layout: GridLayout, limit: BatchLimit
     ) -> None:
         """Keep prefilled prefixes.
 
@@ -54,11 +61,11 @@ class VisualSession:
             kind: What the chat template calls the visual tokens.
             prefixes: The sequences of the view, in order, in batches.
             layout: What each visual token covers.
-            limit: Most sequences in one forward pass.
+            limit: Most questions times sequences in one forward pass.
         """
         self.layout = layout
         self._reader, self._kind, self._limit = reader, kind, limit
-        self._prefixes: tuple[Prefix, ...] | None = tuple(prefixes)
+        self._prefixes: tuple[Held, ...] | None = tuple(prefixes)
 
     @torch.inference_mode()
     def ask(self, questions: Sequence[Question]) -> Sequence[Answer]:
@@ -73,8 +80,8 @@ class VisualSession:
             raise BackendError("this session is closed; open another to ask more.")
         suffixes = [self._suffix(question) for question in questions]
         replies: list[list[Reply]] = [[] for _ in suffixes]
-        for prefix in self._prefixes:
-            for of_suffix, more in zip(replies, self._replies(prefix, suffixes), strict=True):
+        for held in self._prefixes if suffixes else ():
+            for of_suffix, more in zip(replies, self._replies(held, held.take(), suffixes), strict=True):
                 of_suffix += more
         return [_answer(of_question) for of_question in replies]
 
@@ -88,21 +95,23 @@ class VisualSession:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _replies(self, prefix: Prefix, suffixes: Sequence[Suffix]) -> list[list[Reply]]:
-        """One list per suffix, one reply per sequence; in as few batches as the limit allows."""
+    def _replies(self, held: Held, prefix: Prefix, suffixes: Sequence[Suffix]) -> list[list[Reply]]:
+        """One list per suffix, one reply per sequence of a prefix or of a part of it; in as few passes as the limit allows."""
         done: list[list[Reply]] = []
         while len(done) < len(suffixes):
             at_once = self._limit.size // prefix.sequences
             if not at_once:  # memory ran out with one suffix for all sequences
                 parts = prefix.part(slice(self._limit.size)), prefix.part(slice(self._limit.size, None))
-                first, second = (self._replies(part, suffixes[len(done) :]) for part in parts)
+                first, second = (self._replies(held, part, suffixes[len(done) :]) for part in parts)
                 return [*done, *(before + after for before, after in zip(first, second, strict=True))]
-            some = suffixes[len(done) : len(done) + at_once]
-            done += self._limit.attempt(len(some) * prefix.sequences, partial(self._continued, prefix, some)) or ()
+            some = _no_longer_than(len(held), suffixes[len(done) : len(done) + at_once])
+            done += self._limit.attempt(len(some) * prefix.sequences, partial(self._continued, held, prefix, some)) or ()
         return done
 
-    def _continued(self, prefix: Prefix, suffixes: Sequence[Suffix]) -> list[list[Reply]]:
-        return Continuation(self._reader.hf, prefix, suffixes).replies(self._reader.decoder)
+    def _continued(self, held: Held, prefix: Prefix, suffixes: Sequence[Suffix]) -> list[list[Reply]]:
+        replies = Continuation(self._reader.hf, held, prefix, suffixes).replies(self._reader.decoder)
+        self._reader.work.prompt_tokens += prefix.sequences * sum(map(len, suffixes))
+        return replies
 
     def _suffix(self, question: Question) -> Suffix:
         turn = self._reader.chat.turn(question.text, self._kind)
@@ -152,6 +161,12 @@ def embeddings_for(backend: HFBackend, embeddings: object, what: str) -> torch.T
     if soft.ndim != 2 or soft.shape[1] != backend.width:
         raise BackendError(f"{what} embeddings have shape {tuple(soft.shape)}; wanted (P, {backend.width}), the width of this model.")
     return soft
+
+
+def _no_longer_than(tokens: int, suffixes: Sequence[Suffix]) -> Sequence[Suffix]:
+    """The first suffixes, one at least, that are together no longer than the prefix: what had room for that has room for them."""
+    sums = list(accumulate(map(len, suffixes)))
+    return suffixes[: max(1, sum(total <= tokens for total in sums))]
 
 
 def _answer(replies: Sequence[Reply]) -> Answer:

@@ -35,7 +35,7 @@ def wide(request: pytest.FixtureRequest, make_backend: Callable[..., QwenBackend
 
 
 class Scarce:
-    """A language model whose memory takes so many sequences, and no more."""
+    """A model whose memory takes so many sequences, times questions where it reads those, and no more."""
 
     def __init__(self, most: int, error: BaseException) -> None:
         self.most, self.error = most, error
@@ -43,7 +43,7 @@ class Scarce:
         self.failed: list[weakref.ref[torch.Tensor]] = []
 
     def __call__(self, module: torch.nn.Module, inputs: Any, output: Any) -> None:
-        batch = output.last_hidden_state.shape[0]
+        batch = output.logits.shape[0] * output.logits.shape[1]
         assert all(tensor() is None for tensor in self.failed), "what failed is free before the next attempt"
         self.batches.append(batch)
         if batch > self.most:
@@ -54,7 +54,7 @@ class Scarce:
 @contextmanager
 def scarce(backend: QwenBackend, most: int, error: BaseException = ERRORS[0]) -> Iterator[Scarce]:
     memory = Scarce(most, error)
-    hook = backend._reader.hf.model.model.language_model.register_forward_hook(memory)
+    hook = backend._reader.hf.model.register_forward_hook(memory)
     try:
         yield memory
     finally:
@@ -83,7 +83,7 @@ def test_the_same_answers_and_maps_whatever_fits(
             rows = [rollout_row(trace.layers, trace.visual_columns) for trace in (left, right)]
             torch.testing.assert_close(*rows, rtol=1e-4, atol=1e-7)
     assert caplog.messages
-    assert all(message.startswith(f"memory does not suffice for mllm.views.{view}.batch=") for message in caplog.messages)
+    assert all(message.startswith(f"memory does not suffice for mllm.views.{view}.batch") for message in caplog.messages)
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
@@ -94,10 +94,16 @@ def test_it_is_said_once_and_remembered(
         opening = list(memory.batches)
         session.ask(QUESTIONS[:1])
         session.ask(QUESTIONS)
+        alone = memory.batches[len(opening) :]
+        session.ask(QUESTIONS)
+        beyond = [batch for batch in memory.batches[len(opening) + len(alone) :] if batch > 2]
     assert opening == [5, 2, 2, 1]
-    assert max(memory.batches[len(opening) :]) == 2
+    assert max(alone) == 6  # tried once: three questions about two frames
+    assert not beyond
     assert caplog.messages == [
-        "memory does not suffice for mllm.views.frame.batch=8; going on with 2, which takes longer and changes no result"
+        "memory does not suffice for mllm.views.frame.batch=8; going on with 2, which takes longer and changes no result",
+        "memory does not suffice for mllm.views.frame.batch times questions=128; going on with 3, which takes longer and changes no result",
+        "memory does not suffice for mllm.views.frame.batch times questions=3; going on with 1, which takes longer and changes no result",
     ]
 
 

@@ -67,6 +67,10 @@ class ListedLayers(list[TraceLayer]):
     def tokens(self) -> int:
         return int(self[0].query.shape[1])
 
+    def own(self, index: int) -> tuple[Any, Any]:
+        layer = self[index]
+        return layer.query[:, self.trunk.tokens :], layer.key[:, self.trunk.tokens :]
+
 
 def test_numpy_traces_and_traces_without_a_trunk() -> None:
     generator = np.random.default_rng(0)

@@ -41,11 +41,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Step:
-    """Query rows from `start` to `stop`, and the keys that they may see: one stretch, or the trunk and a branch."""
+    """Query rows from `start` to `stop`, and the keys that they may see: one stretch, or the trunk and a branch.
+
+    Attributes:
+        prompts: The prompts that the query rows are of: all for the trunk, one for a branch.
+    """
 
     start: int
     stop: int
     keys: tuple[slice, ...]
+    prompts: slice
 
     @property
     def rows(self) -> slice:
@@ -102,7 +107,8 @@ def attend(rows: torch.Tensor, query: torch.Tensor, key: torch.Tensor, job: Job)
     key, room = key.to(rows.dtype), _Room(job, query, rows.dtype)
     for step in _steps(job.reach, room.chunk):
         attention = _attention(_scaled(query, step, job, rows.dtype), step.of(key, 1), (step, job.reach), room)
-        step.add(products, rows[:, step.rows] @ attention)
+        # The rows of other prompts have nothing here.
+        step.add(products[:, step.prompts], rows[step.prompts, step.rows] @ attention)
         if job.columns is not None:
             peaks[:, step.rows] = job.columns.largest(attention)
     return products, peaks
@@ -150,15 +156,16 @@ def rows_at_once(heads: int, tokens: int, device: str) -> int:
 
 
 def _steps(reach: Reach, size: int) -> Iterator[Step]:
-    for span in (range(reach.trunk), *reach.branches):
+    for at, span in enumerate((range(reach.trunk), *reach.branches)):
+        prompts = slice(at - 1, at) if at else slice(None)
         for start in range(span.start, span.stop, size):
             stop = min(start + size, span.stop)
             if reach.mask is not None:
-                yield Step(start, stop, (slice(0, len(reach)),))
+                yield Step(start, stop, (slice(0, len(reach)),), prompts)
             elif span.start <= reach.trunk:  # the trunk, or the branch next to it
-                yield Step(start, stop, (slice(0, stop),))
+                yield Step(start, stop, (slice(0, stop),), prompts)
             else:
-                yield Step(start, stop, (slice(0, reach.trunk), slice(span.start, stop)))
+                yield Step(start, stop, (slice(0, reach.trunk), slice(span.start, stop)), prompts)
 
 
 def _scaled(query: torch.Tensor, step: Step, job: Job, dtype: torch.dtype) -> torch.Tensor:

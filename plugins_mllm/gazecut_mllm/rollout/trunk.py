@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, overload, runtime_checkable
 
-from gazecut.arrays import namespace
+from gazecut.arrays import Array, namespace
 from gazecut.values import Trace, TraceLayer
 
 
@@ -37,6 +37,10 @@ class OnTrunk(Protocol):
         """Number of tokens N, the trunk's among them."""
         ...
 
+    def own(self, index: int) -> tuple[Array, Array]:
+        """Query (H, s, d) and key (G, s, d) of the s tokens behind the trunk, at one layer."""
+        ...
+
 
 def grouped(traces: Sequence[Trace]) -> list[list[int]]:
     """Indices of traces, those on one trunk with the same visual columns together; others alone."""
@@ -56,13 +60,12 @@ class Together(Sequence[TraceLayer]):
 
     def __init__(self, traces: Sequence[Trace]) -> None:
         """Keep the layers of one or more traces of one group; nothing is read yet."""
-        self._layers = [trace.layers for trace in traces]
-        on_trunk = [layers for layers in self._layers if isinstance(layers, OnTrunk)]
-        self._shared = on_trunk[0].trunk.tokens
-        self.branches = [layers.tokens - self._shared for layers in on_trunk]
+        self._first = traces[0].layers
+        self._others = [trace.layers for trace in traces if isinstance(trace.layers, OnTrunk)]
+        self.branches = [layers.tokens - layers.trunk.tokens for layers in self._others]
 
     def __len__(self) -> int:
-        return len(self._layers[0])
+        return len(self._first)
 
     @overload
     def __getitem__(self, index: int) -> TraceLayer: ...
@@ -72,10 +75,9 @@ class Together(Sequence[TraceLayer]):
         """One layer, put together now; or several."""
         if isinstance(index, slice):
             return tuple(self[at] for at in range(*index.indices(len(self))))
-        query, key, scale = self._layers[0][index]
-        queries, keys, xp = [query], [key], namespace(query)
-        for layers in self._layers[1:]:
-            other = layers[index]
-            queries.append(other.query[:, self._shared :])
-            keys.append(other.key[:, self._shared :])
-        return TraceLayer(xp.concat(queries, axis=1), xp.concat(keys, axis=1), scale)
+        query, key, scale = self._first[index]
+        own = [layers.own(index) for layers in self._others[1:]]
+        xp = namespace(query)
+        return TraceLayer(
+            xp.concat([query, *(each[0] for each in own)], axis=1), xp.concat([key, *(each[1] for each in own)], axis=1), scale
+        )
