@@ -66,8 +66,10 @@ def load(checkpoint: Checkpoint) -> Any:
     _complete(tensors)
     config = _config(path, tensors, checkpoint.about)
     check_fit(tensors, shapes_of(config), checkpoint.about, f"its configuration ({config.image_size} px)")
+    # Copies, for where a tensor lies in a file decides how it is aligned, and that the last bit of what is computed with it.
+    copies = {name: tensor.clone() for name, tensor in tensors.items()}
     with _quiet():
-        return Sam2VideoModel.from_pretrained(None, config=config, state_dict=tensors, local_files_only=True)
+        return Sam2VideoModel.from_pretrained(None, config=config, state_dict=copies, local_files_only=True)
 
 
 def _config(path: Path, tensors: Tensors, about: str) -> Sam2VideoConfig:
