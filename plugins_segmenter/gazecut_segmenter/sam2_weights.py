@@ -77,7 +77,8 @@ def _config(path: Path, tensors: Tensors, about: str) -> Sam2VideoConfig:
     if (folder / CONFIG_FILE).is_file():
         config = read_config(folder)
         # transformers 5.17 reads the mask decoder's block as another class, without the defaults of what a file leaves out
-        config.mask_decoder_config = Sam2VideoMaskDecoderConfig.from_dict(config.mask_decoder_config.to_dict())
+        decoder: Any = config.mask_decoder_config
+        config.mask_decoder_config = Sam2VideoMaskDecoderConfig.from_dict(decoder.to_dict())
         return config
     meta = in_form(tensors, "meta", about)
     model = recognise({name: tuple(tensor.shape) for name, tensor in meta.items()})

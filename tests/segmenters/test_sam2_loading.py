@@ -201,7 +201,7 @@ def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("no network")
 
     monkeypatch.setattr(sam2_weights, "snapshot_download", offline)
-    with pytest.raises(WeightsError, match='the hub does not give "facebook/sam2-hiera-large" at 1a2b: OSError: no network. Check the id'):
+    with pytest.raises(WeightsError, match=r'the hub does not give "facebook/sam2-hiera-large" at 1a2b: OSError: no network. Check the id'):
         segmenter_of("facebook/sam2-hiera-large", revision="1a2b")
 
 
@@ -219,7 +219,7 @@ def test_a_hub_id_is_a_folder_at_its_commit(own_folder: Path, monkeypatch: pytes
 
 
 def test_a_device_that_is_not_here(sam2_folder: Path) -> None:
-    with pytest.raises(DeviceError, match='device "cuda:99" is not here; this machine has: .*cpu. Choose one of them, or "auto"'):
+    with pytest.raises(DeviceError, match=r'device "cuda:99" is not here; this machine has: .*cpu. Choose one of them, or "auto"'):
         Sam2HfSegmenter(Sam2HfOptions(weights=str(sam2_folder)), Runtime("cuda:99"))
 
 
