@@ -18,7 +18,7 @@ _TEXT = 13
 _ROUND = 4
 _STEP = 3  # between places that are tried
 _FARTHEST = 60  # from what a label names; further away it would name something else
-_AVERSION = 90  # pixels that a label goes out of its way rather than to cover what should be seen
+_AVERSION = 240  # pixels that a label goes out of its way rather than to cover what should be seen
 _GAP = 1
 
 

@@ -145,7 +145,7 @@ def _words(tokens: Sequence[str]) -> Iterator[list[_Piece]]:
                 yield word
                 word = []
             word.append(_Piece(text, 0, 0, number, begins=not place))
-        if token.strip() and token[-1:].isspace():
+        if token[-1:].isspace():
             yield word
             word = []
     if word:
