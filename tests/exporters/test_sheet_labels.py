@@ -74,5 +74,17 @@ def test_a_label_that_stands_apart_has_a_line_to_what_it_names() -> None:
 @pytest.mark.parametrize(("width", "kept"), [(110, "78 suppressed"), (40, "-78"), (8, None)])
 def test_the_fullest_wording_that_fits_is_taken(width: int, kept: str | None) -> None:
     labels, _ = labels_on(40, width)
-    assert labels.add(Label(("78 suppressed", "-78"), GREY, (0, 40))) == (kept is not None)
+    assert labels.add(Label(("78 suppressed", "-78"), GREY, None)) == (kept is not None)
     assert [text for _, text, _ in labels._placed] == ([] if kept is None else [kept])
+
+
+@pytest.mark.parametrize(("taken", "left"), [(slice(0, 0), 0), (slice(100, 160), 0), (slice(0, 60), 160 - HEIGHT + 2)])
+def test_a_label_of_the_whole_tile_takes_the_emptier_lower_corner(taken: slice, left: int) -> None:
+    busy = np.zeros((100, 160), bool)
+    busy[:, taken] = True
+    labels, canvas = labels_on(100, 160, busy)
+    labels.add(Label(("7",), GREY, None))
+    labels.draw()
+    assert labels._taken[0][:2] == (left, 100 - HEIGHT)
+    y, _ = np.nonzero(np.asarray(canvas).any(axis=2))
+    assert y.min() >= 100 - HEIGHT, "and no line"

@@ -29,12 +29,12 @@ class Label:
     Attributes:
         texts: Wordings to try, the fullest first.
         colour: Of the box.
-        at: (x, y) that the middle of the label's lower edge would like to be at.
+        at: (x, y) that the middle of the label's lower edge would like to be at; None for the whole tile, in a lower corner.
     """
 
     texts: tuple[str, ...]
     colour: Colour
-    at: tuple[float, float]
+    at: tuple[float, float] | None
 
 
 def label_width(lettering: Lettering, text: str) -> int:
@@ -82,21 +82,24 @@ class Labels:
         draw = ImageDraw.Draw(self._canvas)
         for label, text, (x, y) in self._placed:
             middle = x + label_width(self._lettering, text) / 2
-            if np.hypot(middle - label.at[0], y + HEIGHT - label.at[1]) > HEIGHT:
+            if label.at and np.hypot(middle - label.at[0], y + HEIGHT - label.at[1]) > HEIGHT:
                 draw.line((middle, y + HEIGHT / 2, *label.at), fill=label.colour, width=1)
         for label, text, corner in self._placed:
             write_label(draw, self._lettering, corner, text, label.colour)
 
-    def _place(self, at: tuple[float, float], width: int) -> tuple[float, float] | None:
-        """Top left corner (x, y) of the nearest free box, or None."""
-        wished = at[0] - width / 2, at[1] - HEIGHT
+    def _place(self, at: tuple[float, float] | None, width: int) -> tuple[float, float] | None:
+        """Top left corner (x, y) of the best free box, or None."""
         right, bottom = self._canvas.width - width, self._canvas.height - HEIGHT
         if right < 0 or bottom < 0:
             return None
-        spans = zip((right, bottom), wished, strict=True)
-        columns, rows = (np.unique([*np.arange(0, most, _STEP), most, min(max(wish, 0), most)]) for most, wish in spans)
-        x, y = (each.ravel() for each in np.meshgrid(columns, rows))
-        apart = np.hypot(x - wished[0], y - wished[1])
+        if at is None:
+            x, y, apart = np.array([0, right]), np.array([bottom, bottom]), np.zeros(2)
+        else:
+            wished = at[0] - width / 2, at[1] - HEIGHT
+            spans = zip((right, bottom), wished, strict=True)
+            columns, rows = (np.unique([*np.arange(0, most, _STEP), most, min(max(wish, 0), most)]) for most, wish in spans)
+            x, y = (each.ravel() for each in np.meshgrid(columns, rows))
+            apart = np.hypot(x - wished[0], y - wished[1])
         free = apart <= apart.min() + _FARTHEST
         cost = apart + _AVERSION * self._covered(x, y, width)
         for left, top, end, floor in self._taken:

@@ -104,7 +104,7 @@ class Tiles:
             busy |= cover > 0
         labels = Labels(canvas, self._lettering, busy[::_FINER, ::_FINER])
         if count := int(self._suppressed[place]):
-            labels.add(Label((f"{count} suppressed", f"-{count}"), NIGHT, (0, canvas.height)))
+            labels.add(Label((f"{count} suppressed", f"-{count}"), NIGHT, None))
         dropped = 0
         for one, cover in covers:
             born = one.tracklet.prompt_frame == place
