@@ -27,7 +27,7 @@ _BELOW = 12  # a line
 _BAR = 6  # as wide under long words as under short ones, so that its area does not mislead
 _MOST_LINES = 5
 _BETWEEN = 8  # views
-_LEGEND = "shade and bar: how much the answer draws on a token of the question, relative to the highest"
+_LEGEND = "shade and bar: how much the answer draws on a token, relative to the highest"
 _ELLIPSIS = "…"
 
 
