@@ -56,7 +56,7 @@ WAYS = [
     Way("recursion", f"{NOT_LOADED}RecursionError: maximum recursion depth exceeded", "def f(): f()\nf()"),
     Way("null bytes", f"{NOT_LOADED}SyntaxError: source code string cannot contain null bytes", "\0"),
     Way("endless text", f"{NOT_LOADED}ValueError: {'x' * 185}...", "raise ValueError('x' * 10**6)"),
-    Way("escapes", f"{NOT_LOADED}ValueError: a �[31m red line", "raise ValueError('a\\n \\x1b[31m red line')"),
+    Way("escapes", f"{NOT_LOADED}ValueError: a \\x1b[31m red line", "raise ValueError('a\\n \\x1b[31m red line')"),
     Way("hook raises", f"{NOT_LOADED}KeyError: 'inside'", HEAD + "@hookimpl\ndef register_scorer(register): {}['inside']"),
     Way("hook exits", f"{NOT_LOADED}SystemExit: 4", HEAD + "@hookimpl\ndef register_scorer(register): raise SystemExit(4)"),
     Way("raises late", f"{NOT_LOADED}OSError: late", PLUGIN + "@hookimpl\ndef register_trainer(register): raise OSError('late')"),
