@@ -20,6 +20,8 @@ def namespace(*arrays: Array) -> Any:
     Raises:
         TypeError: They are of different kinds, or no arrays at all.
     """
+    if arrays and all(isinstance(array, np.ndarray) for array in arrays):
+        return np  # it follows the standard itself; what wraps it takes a tenth of a second to import
     return array_api_compat.array_namespace(*arrays)
 
 
