@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from uuid import uuid4
 
@@ -50,8 +51,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path
 
 
 @pytest.fixture(scope="session")
-def tiny_sam2(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
-    """A tiny SAM 2 with random weights, see `segmenters/tiny_sam2.py`; "2" or "2.1", made when it is first asked for."""
+def make_tiny_sam2(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """A `TinySam2` with random weights, see `segmenters/tiny_sam2.py`; "2" or "2.1", made when it is first asked for."""
     made: dict[str, Any] = {}
 
     def find(generation: str = "2.1") -> Any:
@@ -75,12 +76,9 @@ def _maker(file: str) -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def tiny_sam2(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A `TinySam2` of tests/segmenters/tiny_sam2.py: SAM 2.1 with random weights in both forms; made when it is first asked for."""
-    spec = importlib.util.spec_from_file_location("tiny_sam2", Path(__file__).parent / "segmenters" / "tiny_sam2.py")
-    maker = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))  # dataclasses look their module up there
-    spec.loader.exec_module(maker)
-    return maker.build_tiny_sam2(tmp_path_factory.mktemp("sam2"))
+def tiny_sam2(make_tiny_sam2: Callable[..., Any]) -> Any:
+    """The one of SAM 2.1, in both forms."""
+    return make_tiny_sam2("2.1")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Builds the module that a configuration of package `sam2` describes, and leaves no trace in Hydra's global state."""
+"""Builds the module that a configuration of package `sam2` describes, and leaves Hydra's global state to others."""
 
 from __future__ import annotations
 
@@ -62,12 +62,10 @@ def build(config: str, overrides: Sequence[str]) -> Any:
 def _composed(config: str, overrides: Sequence[str]) -> Any:
     """The configuration in plain dictionaries and lists, overrides applied."""
     file = Path(config).expanduser()
-    with _own_hydra():
-        import_module(PACKAGE)  # takes Hydra's global state for itself where it is free
-        GlobalHydra.instance().clear()
-        with _search(file):
-            composed = compose(file.name if file.is_file() else config, overrides=[*_OFFICIAL, *overrides])
-            return OmegaConf.to_container(composed, resolve=True)
+    import_module(PACKAGE)  # takes Hydra's global state for itself where that is free; so it would for others who import it
+    with _own_hydra(), _search(file):
+        composed = compose(file.name if file.is_file() else config, overrides=[*_OFFICIAL, *overrides])
+        return OmegaConf.to_container(composed, resolve=True)
 
 
 def _search(file: Path) -> AbstractContextManager[None]:
@@ -79,14 +77,13 @@ def _search(file: Path) -> AbstractContextManager[None]:
 @contextmanager
 def _own_hydra() -> Iterator[None]:
     """Hydra's global state, empty within the block and afterwards as it was: whoever calls may be an application of Hydra's."""
-    state, version = GlobalHydra.instance(), VersionBase.instance()
     with _ONE_AT_A_TIME:
-        before = state.hydra, version.version_base
-        state.clear()
+        hydra, version = GlobalHydra.instance().hydra, VersionBase.instance().version_base
+        GlobalHydra.instance().clear()
         try:
             yield
-        finally:
-            state.hydra, version.version_base = before
+        finally:  # Hydra puts other instances in place
+            GlobalHydra.instance().hydra, VersionBase.instance().version_base = hydra, version
 
 
 def _targets(part: Any) -> Iterator[Any]:

@@ -12,6 +12,7 @@ WIDTH = 16
 CHANNELS = 128  # the fewest that transformers can do
 BLOCKS, GLOBAL_BLOCKS, WINDOWS = [1, 1, 2, 1], [3], [8, 4, 8, 4]
 
+GAIN = 0.75  # of each layer; near 1, a memory's last bit, which is rounded away, moves logits by 1e-4 and more
 PRESENCE = 0.75  # bias of the judgement whether an object is there: it is on most frames, not on all
 
 CONFIG = "configs/sam2.1/sam2.1_hiera_t.yaml"
@@ -108,13 +109,13 @@ def _config(newer: bool) -> object:
 
 
 def _randomise(model: torch.nn.Module) -> None:
-    """Weights that keep signals at their size; those of a new model fade to nothing."""
+    """Weights that let signals through; with those of a new model they fade to nothing."""
     random = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for name, tensor in model.named_parameters():
             noise = torch.randn(tensor.shape, generator=random)
             norm = "norm" in name and name.endswith("weight")
             fan_in = tensor[0].numel() if tensor.dim() > 1 else 1
-            tensor.copy_(1 + 0.1 * noise if norm else noise / fan_in**0.5 if tensor.dim() > 1 else 0.2 * noise)
+            tensor.copy_(1 + 0.1 * noise if norm else GAIN * noise / fan_in**0.5 if tensor.dim() > 1 else 0.2 * noise)
         model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(PRESENCE)
         model.shared_image_embedding.positional_embedding.copy_(model.prompt_encoder.shared_embedding.positional_embedding)
