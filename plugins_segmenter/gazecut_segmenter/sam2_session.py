@@ -35,13 +35,15 @@ class _Party:
     Attributes:
         number: Which prompt they are.
         start: Position of the prompted frame.
-        masks: (K, H, W) bool, the prompt.
+        masks: (n, H, W) bool, the different ones among the K masks of the prompt.
+        which: (K,) int64, which of them each mask is.
         group: What the tracker knows of them, from the start on.
     """
 
     number: int
     start: int
     masks: np.ndarray
+    which: np.ndarray
     group: Group | None = None
 
 
@@ -134,7 +136,8 @@ class Sam2Session(ClipSession):
         for frame, masks in prompts:
             self._check_prompt(frame, masks, frames)
         places = {frame: position for position, frame in enumerate(frames)}
-        return self._sweeps([_Party(number, places[frame], masks) for number, (frame, masks) in enumerate(prompts)], list(frames))
+        parties = [_Party(number, places[frame], *_distinct(masks)) for number, (frame, masks) in enumerate(prompts)]
+        return self._sweeps(parties, list(frames))
 
     def overlaps(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Intersection over union of every pair, on the device where that is not the CPU.
@@ -188,11 +191,11 @@ class Sam2Session(ClipSession):
             for position in way:
                 there = [party for party in parties if (position < party.start if reverse else position >= party.start)]
                 for party, logits in zip(there, self._step(tracker, there, position, frames[position]), strict=True):
-                    low = logits.to(torch.float16).cpu().numpy()
-                    yield party.number, FrameMasks(frames[position], self._at_clip_size(logits), low)
+                    masks, low = self._at_clip_size(logits), logits.to(torch.float16).cpu().numpy()
+                    yield party.number, FrameMasks(frames[position], masks[party.which], low[party.which])
 
     def _step(self, tracker: Tracker, parties: Sequence[_Party], position: int, frame: int) -> list[Tensor]:
-        """Logits (K, 4h, 4h) of each party on a frame; those that start here are prompted, the others follow."""
+        """Logits (n, 4h, 4h) of each party on a frame; those that start here are prompted, the others follow."""
         self._check_frame(frame)
         side = self._network.traits.image_size
         found = {party.number: torch.zeros(0, side // 4, side // 4) for party in parties}
@@ -212,3 +215,13 @@ class Sam2Session(ClipSession):
     def _at_clip_size(self, logits: Tensor) -> np.ndarray:
         with torch.inference_mode():
             return at_clip_size(logits, self._clip.size).cpu().numpy()
+
+
+def _distinct(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different ones of masks (K, H, W), and which of them each is, (K,).
+
+    Equal prompts go the same way, so one of them goes for all. They are not rare: empty masks never suppress each other.
+    """
+    packed = np.packbits(masks.reshape(len(masks), masks.shape[1] * masks.shape[2]), axis=1)
+    _, first, which = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return masks[first], which.reshape(-1)

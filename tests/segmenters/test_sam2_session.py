@@ -196,6 +196,23 @@ def test_nothing_is_encoded_for_no_objects(make_segmenter: Callable[..., tuple[S
     assert work.segmenter_encodings == 0
 
 
+def test_equal_prompts_are_followed_once(segmenter: Sam2HfSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Decodings(segmenter._network)
+    monkeypatch.setattr(segmenter, "_network", network)
+    masks = np.zeros((5, 48, 64), bool)
+    masks[1, 10:30, 20:50] = masks[4, 10:30, 20:50] = True
+    masks[2, 5:20, 5:20] = True
+    with segmenter.open(clip_of(3)) as session:
+        items = list(session.propagate(1, masks, range(3), HeatMaps(HEAT[None]), np.array([0])))
+    assert {len(each.logits) for each in network.given} == {3}
+    for item in items:
+        assert item.masks.shape == (5, 48, 64)
+        np.testing.assert_array_equal(item.logits[1], item.logits[4])
+        np.testing.assert_array_equal(item.logits[0], item.logits[3])
+        assert (item.logits[1] != item.logits[2]).any()
+    np.testing.assert_array_equal(mask_overlaps(items[0].masks, masks).argmax(axis=1)[[1, 2, 4]], [1, 2, 1])
+
+
 def test_frames_count_along_the_way_not_along_the_clip(segmenter: Sam2HfSegmenter) -> None:
     """The clip 0, 5, 11 followed is the clip of those three frames followed."""
     whole = clip_of(12)
