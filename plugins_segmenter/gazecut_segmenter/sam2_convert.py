@@ -6,6 +6,7 @@ and back gives the same tensors always, and the same bytes where a conversion wr
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -108,14 +109,15 @@ def read_config(folder: Path) -> Sam2VideoConfig:
     Raises:
         WeightsError: There is none, it cannot be read, or it is of another model.
     """
+    file = folder / CONFIG_FILE
     try:
-        values, _ = Sam2VideoConfig.get_config_dict(folder, local_files_only=True)
-        found = values.get("model_type")
+        values = json.loads(file.read_text(encoding="utf-8"))
+        found = values.get("model_type") if isinstance(values, dict) else None
         config = Sam2VideoConfig.from_dict(values) if found == Sam2VideoConfig.model_type else None
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise WeightsError(f"weights: {folder / CONFIG_FILE} cannot be read: {one_line(error)}. Name a folder of transformers.") from error
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise WeightsError(f"weights: {file} cannot be read: {one_line(error)}. Name a folder of transformers.") from error
     if config is None:
-        raise WeightsError(f'weights: {folder / CONFIG_FILE} is of a model of type {found!r}; wanted "{Sam2VideoConfig.model_type}".')
+        raise WeightsError(f'weights: {file} is of a model of type {found!r}; wanted "{Sam2VideoConfig.model_type}".')
     return config
 
 
