@@ -30,7 +30,7 @@ def register_segmenter(register: Register) -> None:
             config="gazecut_segmenter.config:Sam2Options",
             needs="gazecut[sam2]",
             requires=("torch", "transformers", "torchvision", "hydra", "iopath", "sam2"),
-            identity="gazecut_segmenter.sam2_files:identify",
+            identity="gazecut_segmenter.sam2_files:identify_configured",
             converter=_SAM2_CONVERTER,
         )
     )

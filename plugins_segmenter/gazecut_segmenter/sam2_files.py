@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gazecut.errors import WeightsError
-from gazecut_segmenter.config import Sam2HfOptions
+from gazecut_segmenter.config import Sam2HfOptions, Sam2Options
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 SUFFIXES = (".safetensors", ".pt", ".pth")
@@ -97,6 +97,13 @@ def identify(options: Sam2HfOptions, verify: bool) -> str | None:
         whole.update(f"{file.name}\n".encode())
         whole.update(_content(file) if verify else _signs(file))
     return whole.hexdigest()
+
+
+def identify_configured(options: Sam2Options, verify: bool) -> str | None:
+    """The same for `sam2`, whose configuration may be a file of its own."""
+    known = identify(options, verify)
+    file = Path(options.config).expanduser() if options.config else None
+    return f"{known} {_content(file).hex()}" if known and file and file.is_file() else known
 
 
 def _in_hub_cache(hub_id: str, revision: str | None) -> Checkpoint | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,15 @@ class TestSam2Hf(SegmenterConformance):
     @pytest.fixture(autouse=True)
     def _weights(self, sam2_folder: Path) -> None:
         type(self).options = {"weights": str(sam2_folder)}
+
+
+@pytest.mark.skipif(find_spec("sam2") is None, reason="needs package sam2, see requirements-sam2.txt")
+class TestSam2(SegmenterConformance):
+    component = "sam2"
+
+    @pytest.fixture(autouse=True)
+    def _weights(self, tiny_sam2: Any) -> None:
+        type(self).options = {"weights": str(tiny_sam2.file), "config": tiny_sam2.config, "hydra_overrides": tiny_sam2.overrides}
 
 
 class TestAttentionConsistency(ScorerConformance):
