@@ -40,7 +40,8 @@ def test_why_shows_the_traceback(gazecut: Any, plugin_folder: Any) -> None:
     assert "value = 1 / 0" in ended.out
     ended = gazecut("plugins", "--why", "acme-brokn")
     assert ended.status == 2
-    assert ended.err == 'gazecut: no plugin or component is called "acme-brokn"; not in order: acme-broken; did you mean "acme-broken"?\nEverything: gazecut plugins\n'
+    wanted = 'no plugin or component is called "acme-brokn"; not in order: acme-broken; did you mean "acme-broken"?'
+    assert ended.err == f"gazecut: {wanted}\nEverything: gazecut plugins\n"
 
 
 def test_a_broken_plugin_leaves_every_listing_at_work(gazecut: Any, plugin_folder: Any) -> None:
