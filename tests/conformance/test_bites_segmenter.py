@@ -11,6 +11,7 @@ import pytest
 from gazecut.protocols import Clip, Provenance
 from gazecut.testing import SegmenterConformance
 from gazecut.testing.fakes import FakeSegmenter, FakeSegmenterSession
+from gazecut.tracklets import mask_overlaps
 from gazecut.values import Candidates, FrameMasks, Points
 
 
@@ -78,6 +79,23 @@ class Wide(Streaming):
         return [replace(item, logits=np.zeros((objects, 2, 2), np.float32)) for item in items]
 
 
+class Forgetful(FakeSegmenterSession):
+    """Takes several prompts at once, and loses their objects."""
+
+    def propagate_together(self, prompts: list[tuple[int, np.ndarray]], *asked: object) -> Iterator[tuple[int, FrameMasks]]:
+        for number, prompt in enumerate(prompts):
+            for item in self.propagate(*prompt, *asked):
+                yield number, replace(item, masks=np.zeros_like(item.masks))
+
+
+class Generous(FakeSegmenterSession):
+    """Takes empty masks for the same."""
+
+    def overlaps(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        empty = ~first.any(axis=(1, 2))[:, None] & ~second.any(axis=(1, 2))
+        return np.where(empty, 1.0, mask_overlaps(first, second))
+
+
 class NeedsTwoFrames(Streaming):
     def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
         return [items[0], items[1], *items[2:]] if len(self._truth) == 1 else items
@@ -142,6 +160,8 @@ VIOLATIONS: dict[str, Callable] = {
     "test_forwards_then_backwards": lambda: Segmenter(Ascending),
     "test_followed_masks_have_the_clips_size": lambda: Segmenter(Merging),
     "test_logits_are_finite_half_floats": lambda: Segmenter(Wide),
+    "test_prompts_together_come_as_one_by_one": lambda: Segmenter(Forgetful),
+    "test_overlaps_are_those_of_the_core": lambda: Segmenter(Generous),
     "test_a_clip_of_one_frame_is_segmented": lambda: Segmenter(NeedsTwoFrames),
     "test_odd_sizes_are_segmented": lambda: Segmenter(EvenSizes),
     "test_questions_do_not_change_each_other": lambda: Segmenter(Tiring),

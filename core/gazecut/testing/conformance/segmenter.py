@@ -12,9 +12,11 @@ from gazecut.testing import samples
 from gazecut.testing.compare import fingerprint
 from gazecut.testing.conformance.base import Conformance, PlannedError
 from gazecut.testing.square import MovingSquare, moving_square
+from gazecut.tracklets import mask_overlaps
 from gazecut.values import Candidates, FrameMasks, HeatMaps, Points
 
 FRAMES = 5
+ROUNDING = 0.002  # of the pixels: sums in another order may move one across the border
 NOBODY = Points.single_clicks(np.zeros((0, 4)))
 
 
@@ -77,6 +79,36 @@ class SegmenterConformance(Conformance[Segmenter]):
             if item.logits is not None:
                 fits = item.logits.dtype == np.float16 and bool(np.isfinite(item.logits.astype(np.float32)).all())
                 self.require(fits, f"{item.logits.dtype} on frame {item.frame}", "finite float16")
+
+    def test_prompts_together_come_as_one_by_one(self) -> None:
+        """A session that offers `propagate_together` gives each prompt every asked frame once, with masks as `propagate` gives them."""
+        square, frames, maps = moving_square(FRAMES), [0, 1, 2, 4], samples.square_maps(FRAMES)
+        prompts = [(frame, np.repeat(square.truth[frame][None], count, axis=0)) for frame, count in ((4, 1), (1, 2))]
+        with self.built().open(square) as session:
+            if not hasattr(session, "propagate_together"):
+                pytest.skip("it follows one prompt after another")
+            given = list(session.propagate_together(prompts, frames, maps, np.arange(FRAMES)))
+            for number, prompt in enumerate(prompts):
+                alone = {item.frame: item.masks for item in session.propagate(*prompt, frames, maps, np.arange(FRAMES))}
+                mine = [item for which, item in given if which == number]
+                self.require(
+                    sorted(item.frame for item in mine) == frames, f"frames {[item.frame for item in mine]}", f"{frames}, each once"
+                )
+                differ = max(float((item.masks != alone[item.frame]).mean()) for item in mine)
+                self.require(
+                    differ <= ROUNDING, f"masks of prompt {number} that differ in {differ:.1%} of the pixels", "those of `propagate`"
+                )
+
+    def test_overlaps_are_those_of_the_core(self) -> None:
+        """A session that offers `overlaps` gives (K, L) float64, intersection over union of every pair; empty masks overlap by 0."""
+        square = moving_square(FRAMES)
+        masks = np.concatenate([square.truth, np.zeros_like(square.truth[:1])])
+        with self.built().open(square) as session:
+            if not hasattr(session, "overlaps"):
+                pytest.skip("it leaves overlaps to the core")
+            found = np.asarray(session.overlaps(masks, masks[2:]))
+        right = found.shape == (FRAMES + 1, FRAMES - 1) and np.allclose(found, mask_overlaps(masks, masks[2:]))
+        self.require(right, f"{found.dtype} {found.shape}: {found.tolist()}", "what gazecut.tracklets.mask_overlaps gives")
 
     def test_a_clip_of_one_frame_is_segmented(self) -> None:
         """A clip of one frame is segmented."""
