@@ -162,10 +162,11 @@ def _as_table(rest: Tensors, about: object) -> Tensors:
 
 
 def _as_rows(rest: Tensors, about: object) -> Tensors:
-    """What Meta keeps otherwise, taken out of transformers' tensors."""
-    for name in (_TABLE, _CODE, _COPY):
-        if name not in rest:
-            raise WeightsError(f"weights: {about} has no {name}; wanted a whole checkpoint of SAM 2 or 2.1.")
-    if not torch.equal(rest.pop(_COPY), rest[_CODE]):
+    """What Meta keeps otherwise, taken out of transformers' tensors; some versions write one of the two equal ones only."""
+    copy = rest.pop(_COPY, rest.get(_CODE))
+    code = rest.setdefault(_CODE, copy) if copy is not None else None
+    if code is None or copy is None or _TABLE not in rest:
+        raise WeightsError(f"weights: {about} has no {_CODE if code is None else _TABLE}; wanted a whole checkpoint of SAM 2 or 2.1.")
+    if not torch.equal(copy, code):
         raise WeightsError(f"weights: {_COPY} and {_CODE} of {about} differ; Meta's form keeps one of them, so they must be equal.")
     return {_ROWS.format(row): values[None].clone() for row, values in enumerate(rest.pop(_TABLE))}

@@ -53,7 +53,7 @@ def convert(source: Path, target: Path, like: Path | None = None) -> str | None:
     if form_of(tensors) is None:
         return None
     meta = in_form(tensors, "meta", source)
-    ours = in_form(tensors, "transformers", source)
+    ours = in_form(meta, "transformers", source)
     model = recognise({name: tuple(tensor.shape) for name, tensor in meta.items()})
     pattern = like or (source if (source / CONFIG_FILE).is_file() else None)
     config = read_config(pattern) if pattern else transformers_config(model, source)

@@ -200,9 +200,25 @@ def test_two_position_codes_that_differ_are_refused(tiny_sam2: Any, tmp_path: Pa
     ours["shared_image_embedding.positional_embedding"] += 1
     with pytest.raises(WeightsError, match="differ; Meta's form keeps one of them"):
         in_form(ours, "meta", "it")
-    del ours["shared_image_embedding.positional_embedding"]
-    with pytest.raises(WeightsError, match=r"has no shared_image_embedding\.positional_embedding"):
-        in_form(ours, "meta", "it")
+
+
+@pytest.mark.parametrize("kept", ["shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding"])
+def test_one_position_code_of_two_suffices(kept: str, tiny_sam2: Any, tmp_path: Path) -> None:
+    ours = load_file(tiny_sam2.folder / "model.safetensors")
+    save_file(
+        {name: tensor for name, tensor in ours.items() if "positional_embedding" not in name or name == kept}, tmp_path / "x.safetensors"
+    )
+    convert(tmp_path / "x.safetensors", tmp_path / "meta.safetensors", like=tiny_sam2.folder)
+    assert (tmp_path / "meta.safetensors").read_bytes() == tiny_sam2.file.read_bytes()
+    convert(tmp_path / "x.safetensors", tmp_path / "folder", like=tiny_sam2.folder)
+    assert files(tmp_path / "folder") == files(tiny_sam2.folder)
+
+
+@pytest.mark.parametrize("name", ["positional_embedding", "prompt_encoder.point_embed.weight"])
+def test_what_meta_keeps_otherwise_must_be_there(name: str, tiny_sam2: Any) -> None:
+    ours = load_file(tiny_sam2.folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=f"has no .*{name}; wanted a whole checkpoint"):
+        in_form({each: tensor for each, tensor in ours.items() if not each.endswith(name)}, "meta", "it")
 
 
 def test_a_decoder_that_meta_cannot_load_stays_with_transformers(shared: Callable[[str], Path], tmp_path: Path) -> None:
