@@ -68,31 +68,32 @@ class Witness:
         self._mind, self._sampled, self._notes, self._keys, self._observers = mind, frames, notes, keys, observers
         self._sessions: dict[str, MLLMSession] = {}
         self._waiting: list[_Waiting] = []
+        self._told: dict[tuple[Query, str, bool], Reading] = {}
         self.provenance: Provenance | None = None
 
     def ask(self, asked: Sequence[tuple[Query, str]], traced: bool = True) -> list[Reading]:
-        """Answers to worded queries, those of a view as one batch.
+        """Answers to worded queries, those of a view together; what was asked before is not asked again.
 
         Args:
             asked: Queries with the user's text of each.
             traced: Whether maps are wanted; they are there once the witness has settled.
         """
-        readings = [self._noted(query, text, traced) for query, text in asked]
-        missing = [place for place, reading in enumerate(readings) if reading is None]
-        views = dict.fromkeys(asked[place][0].view for place in missing)
+        readings = {one: self._told.get((*one, traced)) or self._noted(*one, traced) for one in asked}
+        missing = [one for one, reading in readings.items() if reading is None]
+        views = dict.fromkeys(query.view for query, _ in missing)
         self._open(views)
         spec = self._mind.attribution.spec if missing and traced else None
         for view in views:
-            left = [place for place in missing if asked[place][0].view == view]
+            left = [one for one in missing if one[0].view == view]
             while left:
                 here, left = left[:ASKED_AT_ONCE], left[ASKED_AT_ONCE:]
-                questions = [Question(asked[place][1], spec, asked[place][0].steering) for place in here]
-                for place, answer in zip(here, self._sessions[view].ask(questions), strict=True):
-                    reading = readings[place] = Reading(answer.texts)
-                    self._waiting.append(_Waiting(reading, *asked[place], answer.traces))
+                questions = [Question(text, spec, query.steering) for query, text in here]
+                for one, answer in zip(here, self._sessions[view].ask(questions), strict=True):
+                    answered = readings[one] = Reading(answer.texts)
+                    self._waiting.append(_Waiting(answered, *one, answer.traces))
                 if sum(len(waiting.traces) for waiting in self._waiting) > MOST_WAITING:
                     self.settle()
-        return [reading for reading in readings if reading is not None]
+        return [reading for one in asked if (reading := readings[one]) is not None]
 
     def complete(self, texts: Sequence[str]) -> list[str]:
         """Answers to turns without the clip, as one batch."""
@@ -116,12 +117,14 @@ class Witness:
                     stage.step()
                 stage.summary = counted(sum(bool(one.traces) for one in waiting), "map")
         for one in waiting:
+            self._told[one.query, one.text, bool(one.traces)] = one.reading
             key = self._keys.reading(one.query, one.text, traced=bool(one.traces))
             self._notes.keep_reading(key, one.reading, self._mind.mllm.describe())
 
     def close(self) -> None:
         """Close every session; a second call does nothing."""
         self._waiting.clear()
+        self._told.clear()
         while self._sessions:
             self._sessions.popitem()[1].close()
 

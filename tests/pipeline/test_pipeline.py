@@ -51,6 +51,33 @@ def test_finds_the_square(pipeline: Pipeline, square: np.ndarray) -> None:
     assert sum(judged.kept for judged in result.tracklets) == len(result.objects)
 
 
+def test_what_was_asked_before_is_not_asked_again(pipeline: Pipeline, square: np.ndarray) -> None:
+    with pipeline.open(square) as session:
+        first, second = session.segment_many(["The bright square", "the bright square."])
+        asked = len(pipeline.mllm.asked)
+        third = session.segment("The bright square")
+    assert asked == 4  # object and background, on two views
+    assert len(pipeline.mllm.asked) == asked
+    for other in (second, third):
+        assert other.answers == first.answers
+        np.testing.assert_array_equal(other.masks, first.masks)
+
+
+def test_after_a_failure_everything_can_be_asked_again(pipeline: Pipeline, square: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = pipeline.segment(square, "The bright square")
+    with pipeline.open(square) as session:
+        with monkeypatch.context() as failing:
+            failing.setattr(pipeline.attribution, "scores_with_prompt", _fail)
+            with pytest.raises(RuntimeError, match="out of luck"):
+                session.segment("The bright square")
+        found = session.segment("The bright square")
+    np.testing.assert_array_equal(found.heatmaps.fused, wanted.heatmaps.fused)
+
+
+def _fail(_traces: object) -> None:
+    raise RuntimeError("out of luck")
+
+
 def test_asks_in_order_and_opens_each_view_once(pipeline: Pipeline, square: np.ndarray) -> None:
     with pipeline.open(square) as session:
         session.segment_many(["The bright square", "is it red?"])
@@ -66,7 +93,8 @@ def test_asks_in_order_and_opens_each_view_once(pipeline: Pipeline, square: np.n
         ("video", ["is", "it", "red?"]),
         ("frame", ["the", "bright", "square."]),
         ("frame", ["is", "it", "red?"]),
-        *[(view, ["Describe", "the", "background"]) for view in ("video", "video", "frame", "frame")],
+        # of one category, so the background is one question
+        *[(view, ["Describe", "the", "background"]) for view in ("video", "frame")],
     ]
     assert "excluding any circle." in backend.asked[-1][1]
     candidates = ",".join(["object 0", *[f"object {index}" for index in range(8)]])
