@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -34,6 +35,11 @@ def peak_memory(device: torch.device) -> int:
 
 @contextmanager
 def computing(device: torch.device, precision: str) -> Iterator[None]:
-    """Inference, with matrix products in that precision; never held across a `yield` of the caller's."""
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+    """Inference, with matrix products in that precision; never held across a `yield` of the caller's.
+
+    On a CUDA device convolutions are exact and repeatable meanwhile: by default torch lets cuDNN round them to ten bits (TF32).
+    """
+    convolutions: Any = torch.backends.cudnn  # untyped
+    exact = convolutions.flags(enabled=True, deterministic=True, allow_tf32=False) if device.type == "cuda" else nullcontext()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"), exact:
         yield
