@@ -73,6 +73,9 @@ class Sam2HfOptions(Options):
 class Sam2Options(Sam2HfOptions):
     """Options of `sam2`."""
 
+    weights: str = Field(min_length=1)
+    """Checkpoint of SAM 2 or 2.1: Meta's .pt file, a .safetensors file, a folder of transformers, or a hub id."""
+
     config: str | None = None
     """The package's configuration, by name ("configs/sam2.1/sam2.1_hiera_l.yaml") or as a file; none takes what fits the weights."""
 

@@ -97,6 +97,18 @@ def test_frames_are_encoded_once_and_counted(options: dict[str, Any], frames: np
     assert work.segmenter_encodings == len(frames)
 
 
+def test_points_as_one_batch_give_what_each_gives_alone(options: dict[str, Any], frames: np.ndarray) -> None:
+    rng = np.random.default_rng(4)
+    rows = np.column_stack([np.zeros(9), rng.random((9, 2)), np.full(9, 0.9)])
+    with segmenter(options).open(open_clip(frames)) as session:
+        together = session.masks_at(3, Points.single_clicks(rows), HEAT.numpy()[0])
+        alone = [session.masks_at(3, Points.single_clicks(row[None]), HEAT.numpy()[0]) for row in rows]
+    trust = np.concatenate([each.predicted_iou for each in alone])
+    np.testing.assert_allclose(together.predicted_iou, trust, atol=1e-5)
+    assert (together.masks != np.concatenate([each.masks for each in alone])).mean() <= 1e-5
+    assert np.ptp(trust) > 1e-3
+
+
 def test_bfloat16_is_near(options: dict[str, Any], frames: np.ndarray) -> None:
     exact, fast = masks_of(segmenter(options), frames), masks_of(segmenter(options, precision="bfloat16"), frames)
     assert (exact == fast).mean() > 0.95
