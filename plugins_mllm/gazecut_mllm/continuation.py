@@ -189,7 +189,8 @@ class Continuation:
         ids = tokens.view(len(self._suffixes), -1).T  # (B, K)
         asking = self._about_answers() if self._answered is None else []
         with capturing(_layers_of(asking)) as captured:
-            seen = self._branches[:, None] == self._owners
+            # A single answer sees everything, and what needs no mask is faster.
+            seen = self._branches[:, None] == self._owners if len(self._branches) > 1 else None
             logits = self._run({"input_ids": ids}, self._cache, self._positions, seen, self._branches)
         self._positions = self._positions + 1
         if asking:
@@ -201,7 +202,7 @@ class Continuation:
         return [suffix for suffix in self._suffixes if suffix.layers and suffix.row == "first-answer"]
 
     def _run(
-        self, tokens: dict[str, torch.Tensor], cache: DynamicCache, positions: torch.Tensor, seen: torch.Tensor, kept: torch.Tensor
+        self, tokens: dict[str, torch.Tensor], cache: DynamicCache, positions: torch.Tensor, seen: torch.Tensor | None, kept: torch.Tensor
     ) -> torch.Tensor:
         """Take n tokens per sequence through the model.
 
@@ -209,16 +210,16 @@ class Continuation:
             tokens: Ids (B, n) or embeddings (B, n, d).
             cache: Keys and values of the prefix and of what follows it; it grows.
             positions: (n,) positions, the same in all axes.
-            seen: (n, m) bool, which of the m tokens behind the prefix each may see.
+            seen: (n, m) bool, which of the m tokens behind the prefix each may see; None for all.
             kept: (K,) the tokens whose logits are wanted.
 
         Returns:
             Logits (K * B, v), token by token.
         """
-        mask = torch.cat([seen.new_ones(len(seen), len(self._prefix)), seen], dim=1)
+        mask = None if seen is None else torch.cat([seen.new_ones(len(seen), len(self._prefix)), seen], dim=1)[None, None]
         output = self._backend.model(
             **tokens,
-            attention_mask=mask[None, None],
+            attention_mask=mask,
             position_ids=positions.expand(3, self._prefix.sequences, -1),
             past_key_values=cache,
             use_cache=True,

@@ -9,6 +9,7 @@ from itertools import count
 import torch
 
 from gazecut.work import Work
+from gazecut_mllm.memory import memory_explained
 from gazecut_mllm.prefix import Prefix
 
 
@@ -75,16 +76,21 @@ class Shelf:
 
     @torch.inference_mode()
     def take(self, held: Held) -> Prefix:
-        """A prefix on the device, from wherever it is."""
+        """A prefix on the device, from wherever it is.
+
+        Raises:
+            BackendError: It does not fit into what memory is left.
+        """
         held.used = next(self._clock)
         prefix = held.prefix
         if prefix is not None and prefix.device == self._device:
             return prefix
         self._make_room(held.bytes, held)
-        if prefix is None:
-            self._work.refills += 1
-            prefix = held.make()
-        held.prefix = prefix.to(self._device)
+        with memory_explained(f"Lower mllm.cache_gib (now {self._budget / 2**30:g}), which leaves more for the work itself."):
+            if prefix is None:
+                self._work.refills += 1
+                prefix = held.make()
+            held.prefix = prefix.to(self._device)
         return held.prefix
 
     def bytes(self, device: torch.device) -> int:

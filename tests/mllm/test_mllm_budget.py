@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from gazecut.errors import BackendError
 from gazecut.protocols import Runtime
 from gazecut.values import Answer, Frames, Question, TraceSpec
 from gazecut.work import Work
@@ -148,6 +149,19 @@ def test_what_does_not_fit_moves_to_the_host_and_then_away(budget: int, host: in
         assert 10 * where()[1] <= host
     assert (work.refills > 0) == (gone > 0)
     assert shelf.bytes(device) == 10 * on_device
+
+
+def test_when_not_even_one_fits_it_says_what_to_lower() -> None:
+    shelf = Shelf(torch.device("cuda:0"), 2**29, 0, Work())
+    box: Any = Boxed(torch.device("cuda:0"), bytes=2**29)
+
+    def exhausted() -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    first, _ = shelf.hold(box, exhausted), shelf.hold(box, exhausted)
+    said = r"^the model ran out of memory: .* 2\.00 GiB\. Lower mllm\.cache_gib \(now 0\.5\), which leaves more for the work itself\.$"
+    with pytest.raises(BackendError, match=said):
+        first.take()
 
 
 @pytest.mark.gpu
