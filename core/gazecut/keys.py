@@ -79,20 +79,23 @@ class PipelineKeys:
 
 
 class ClipKeys:
-    """Keys of the results on one clip; None wherever something that they depend on is not known."""
+    """Keys of the results on one clip; None wherever something that they depend on is not known, or nothing is kept."""
 
-    def __init__(self, pipeline: PipelineKeys, clip: Clip, frames: Callable[[], Frames]) -> None:
+    def __init__(self, pipeline: PipelineKeys, clip: Clip, frames: Callable[[], Frames], kept: bool = True) -> None:
         """Take what the results are of.
 
         Args:
             pipeline: What its components add.
             clip: The whole clip.
             frames: Gives the sampled frames.
+            kept: Whether there is anywhere to look; where not, nothing is decoded and digested in vain.
         """
-        self._pipeline, self._clip, self._frames = pipeline, clip, frames
+        self._pipeline, self._clip, self._frames, self._kept = pipeline, clip, frames, kept
 
     def reading(self, query: Query, text: str, traced: bool) -> str | None:
         """Key of a worded query's answers, with its maps where it is traced."""
+        if not self._kept:
+            return None
         attribution = self._pipeline.component("attribution") if traced else {}
         steering = query.steering
         soft = None if steering is None else [steering.place, digest_arrays({"soft": np.asarray(steering.embeddings)})]
@@ -102,19 +105,19 @@ class ClipKeys:
 
     def label(self, text: str) -> str | None:
         """Key of the answer to a turn without the clip."""
-        return self._key(self._pipeline.component("mllm"), {"label": text})
+        return self._key(self._pipeline.component("mllm"), {"label": text}) if self._kept else None
 
     def tracklets(self, key: KeyFrames, suppress_above: float) -> str | None:
         """Key of what the loop over key frames leaves."""
-        return self._segmented({"prompts": _prompts(key), "suppress_above": suppress_above})
+        return self._segmented(key, {"suppress_above": suppress_above})
 
     def tracks(self, key: KeyFrames, kept: Sequence[Tracklet]) -> str | None:
         """Key of tracklets followed over the whole clip."""
-        return self._segmented({"prompts": _prompts(key), "kept": [[one.prompt_frame, list(one.track.codes)] for one in kept]})
+        return self._segmented(key, {"kept": [[one.prompt_frame, list(one.track.codes)] for one in kept]})
 
-    def _segmented(self, of: dict[str, Any]) -> str | None:
-        segmenter = self._pipeline.component("segmenter")
-        return None if segmenter is None else self._key(segmenter, {**of, "clip": self._whole_clip})
+    def _segmented(self, key: KeyFrames, of: dict[str, Any]) -> str | None:
+        segmenter = self._pipeline.component("segmenter") if self._kept else None
+        return None if segmenter is None else self._key(segmenter, {**of, "prompts": _prompts(key), "clip": self._whole_clip})
 
     @cached_property
     def _pixels(self) -> str:

@@ -59,7 +59,7 @@ class ClipSession:
                 stage.summary = f"{counted(self.clip.length, 'frame')}, {width}x{height}, {self.clip.fps:g} fps"
             self._run: ExitStack | None = run.pop_all()
         notes = Notes(pipeline.store, pipeline.runtime.work)
-        keys = ClipKeys(pipeline.keys, self._counted, lambda: self.frames)
+        keys = ClipKeys(pipeline.keys, self._counted, lambda: self.frames, kept=pipeline.store is not None)
         self._witness = Witness(pipeline, lambda: self.frames, notes, keys, self._observers)
         self._pursuit = Pursuit(pipeline, self._counted, notes, keys, self._observers)
 

@@ -92,6 +92,7 @@ def test_without_the_cache_everything_is_done(run: Callable[..., Any], own_cache
     second, _, asked = run(cache=False)
     assert asked
     same(first, second)
+    assert counted["frames_decoded"] < run()[1]["frames_decoded"]  # no frame is decoded for a key alone
 
 
 def test_a_component_set_by_hand_leaves_no_notes_and_reads_none(square: np.ndarray, run: Callable[..., Any]) -> None:
