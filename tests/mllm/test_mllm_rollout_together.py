@@ -14,7 +14,7 @@ from gazecut.values import Frames, Question, Trace, TraceLayer, TraceSpec
 from gazecut_mllm.config import RolloutConfig
 from gazecut_mllm.qwen import QwenBackend
 from gazecut_mllm.rollout import RolloutAttribution
-from gazecut_mllm.rollout.trunk import Trunk, grouped
+from gazecut_mllm.rollout.trunk import MOST_TOGETHER, Trunk, grouped
 
 QUESTIONS = ("which object moves?", "what is red", "the background of the video, in one or two words, please")
 
@@ -91,3 +91,35 @@ def test_numpy_traces_and_traces_without_a_trunk() -> None:
         assert isinstance(found, np.ndarray)
         np.testing.assert_allclose(found, attribution.scores(each), rtol=1e-12)
     assert attribution.scores_many([]) == []
+
+
+def test_very_many_are_not_laid_out_as_one(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+    spec = TraceSpec(2)
+    with qwen25.open(make_frames(2), "video", trace=spec) as session:
+        traces = [answer.traces[0] for answer in session.ask([Question(f"number {at}", spec) for at in range(MOST_TOGETHER + 3)])]
+    assert [len(group) for group in grouped(traces)] == [MOST_TOGETHER, 3]
+    attribution = RolloutAttribution(RolloutConfig(first_layer=2))
+    for found, trace in zip(attribution.scores_many(traces), traces, strict=True):
+        torch.testing.assert_close(found, attribution.scores(trace), rtol=1e-5, atol=1e-8)
+
+
+def test_only_the_first_of_a_group_is_put_together_whole(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+    traces = traces_of(qwen25, make_frames(2), "video", TraceSpec(1))
+    read = []
+
+    class Watched:
+        """Layers of a trace that note when they are put together."""
+
+        def __init__(self, layers: Any) -> None:
+            self._layers, self.trunk, self.tokens, self.own = layers, layers.trunk, layers.tokens, layers.own
+
+        def __len__(self) -> int:
+            return len(self._layers)
+
+        def __getitem__(self, index: int) -> TraceLayer:
+            read.append(index)
+            return self._layers[index]  # type: ignore[no-any-return]
+
+    watched: list[Any] = [Trace(Watched(trace.layers), trace.visual_columns) for trace in traces]  # type: ignore[arg-type]
+    RolloutAttribution(RolloutConfig(first_layer=1)).scores_many(watched)
+    assert read == [2, 1, 0]

@@ -9,6 +9,9 @@ from typing import Protocol, overload, runtime_checkable
 from gazecut.arrays import Array, namespace
 from gazecut.values import Trace, TraceLayer
 
+MOST_TOGETHER = 32
+"""Traces that are laid out as one sequence: memory grows with the square of their number, and what they share is little by then."""
+
 
 @dataclass(frozen=True)
 class Trunk:
@@ -43,12 +46,12 @@ class OnTrunk(Protocol):
 
 
 def grouped(traces: Sequence[Trace]) -> list[list[int]]:
-    """Indices of traces, those on one trunk with the same visual columns together; others alone."""
+    """Indices of traces, those on one trunk with the same visual columns together, as many as may be; others alone."""
     groups: dict[Hashable, list[int]] = {}
     for index, trace in enumerate(traces):
         key = (trace.layers.trunk, id(trace.visual_columns)) if isinstance(trace.layers, OnTrunk) else index
         groups.setdefault(key, []).append(index)
-    return list(groups.values())
+    return [group[start : start + MOST_TOGETHER] for group in groups.values() for start in range(0, len(group), MOST_TOGETHER)]
 
 
 class Together(Sequence[TraceLayer]):
