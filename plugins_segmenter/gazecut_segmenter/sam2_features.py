@@ -55,6 +55,7 @@ class FeatureStore:
     def plan(self, order: Sequence[int]) -> None:
         """Say which frames will be asked for next, in what order."""
         self._plan = list(reversed(order))
+        self._images.clear()
 
     def __getitem__(self, frame: int) -> Features:
         """Features of a frame, by its index in the clip.
@@ -90,6 +91,6 @@ class FeatureStore:
         """A frame (H, W, 3) uint8; those that the plan will want next are decoded along with it."""
         if frame not in self._images:
             ahead = [later for later in self._plan[-1 : -2 * BLOCK : -1] if later not in self._kept]
-            wanted = sorted({frame, *ahead[: BLOCK - 1]})
-            self._images = dict(zip(wanted, self._clip.frames(wanted), strict=True))
+            wanted = sorted({frame, *ahead[: BLOCK - 1]} - self._images.keys())
+            self._images |= zip(wanted, self._clip.frames(wanted), strict=True)
         return self._images.pop(frame)

@@ -76,6 +76,16 @@ def test_beyond_the_room_a_way_there_and_back_encodes_each_frame_at_most_twice(l
     assert store.clip.decoded == store.encoded, "nothing is decoded in vain"
 
 
+def test_a_frame_that_must_come_again_does_not_push_out_what_was_decoded_ahead() -> None:
+    store = Store(88, room=6)
+    store.visit([0, 1, 2, 3, 4, 87])
+    order = there_and_back(88, 0, 87)
+    store.plan(order)
+    store.visit(order)
+    assert store.clip.decoded == store.encoded
+    assert not store._images
+
+
 def test_frames_are_decoded_in_blocks_backwards_too() -> None:
     store = Store(64, room=1)
     order = list(range(63, -1, -1))
