@@ -55,6 +55,7 @@ class FeatureStore:
     def plan(self, order: Sequence[int]) -> None:
         """Say which frames will be asked for next, in what order."""
         self._plan = list(reversed(order))
+        self._images.clear()  # those of a way that was left halfway
         self._images.clear()
 
     def __getitem__(self, frame: int) -> Features:
