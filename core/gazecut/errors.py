@@ -49,8 +49,8 @@ class WorldError(RequestError):
     """The pocket world was asked for a scene that it cannot make."""
 
 
-class ShapeError(GazecutError, ValueError):
-    """An array has a shape, dtype or range that the receiving value does not allow."""
+class ShapeError(RequestError, ValueError):
+    """An array has a shape, dtype or range that the receiving value does not allow; whoever hands it over can mend it."""
 
 
 class BackendError(GazecutError):

@@ -101,3 +101,9 @@ def test_points_of_one_frame() -> None:
     assert len(here) == 2
     assert here.candidate_scores().tolist() == [0.8, 0.7]
     assert len(points.at(1)) == 0
+
+
+def test_points_outside_are_a_wrong_request() -> None:
+    with pytest.raises(ShapeError, match=r"points\.x spans 1\.5 to 1\.5; wanted fractions in \[0, 1\]") as caught:
+        Points.single_clicks(np.array([[0, 1.5, 0.5, 1.0]]))
+    assert caught.value.exit_status == 2
