@@ -183,12 +183,12 @@ def test_a_full_temporary_folder(scratch, monkeypatch):
 
 def test_frames_that_come_one_by_one_are_not_gathered_in_memory():
     code = """
-import resource, numpy as np
+import numpy as np
 from gazecut.clip import open_clip
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-before = peak()
+from gazecut.meter import peak_resident
+before = peak_resident()
 clip = open_clip(np.full((720, 1280, 3), number, np.uint8) for number in range(100))
-print(clip.length, round(peak() - before))
+print(clip.length, round((peak_resident() - before) / 2**20))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     length, grown = map(int, done.stdout.split())

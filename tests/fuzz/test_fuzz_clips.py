@@ -26,10 +26,11 @@ SECONDS = 30.0  # for one file
 BYTES = 2**30 + 2**29  # of memory, imports included
 
 WORKER = """
-import json, resource, sys, traceback
+import json, sys, traceback
 import numpy as np
 from gazecut.clip import open_clip
 from gazecut.errors import ClipError
+from gazecut.meter import peak_resident  # ru_maxrss would start from the peak of the tests' own process
 
 def read(path):
     clip = open_clip(path)
@@ -50,7 +51,7 @@ for line in sys.stdin:
         answer = "refused" if path in str(error) and str(error).endswith((".", ".mp4")) else f"unclear message: {error}"
     except BaseException:
         answer = traceback.format_exc()
-    print(json.dumps([answer, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]), flush=True)
+    print(json.dumps([answer, peak_resident()]), flush=True)
 """
 
 
