@@ -47,7 +47,7 @@ SEGMENT = """
 import sys, time
 from gazecut.cli import main
 start = opened = time.process_time()
-sys.argv = ["gazecut", "segment", sys.argv[1], sys.argv[2], "--recipe", "pocket", "--device", "cpu", "--output", sys.argv[3]]
+sys.argv = ["gazecut", "segment", sys.argv[1], sys.argv[2], "--recipe", "pocket", "--device", "cpu", "--no-cache", "--output", sys.argv[3]]
 status = 0
 try:
     main()
@@ -57,13 +57,10 @@ if status:
     sys.exit(status)
 """
 REPORT = """
-import json, resource
-from pathlib import Path
+import json
+from gazecut.meter import highest_resident  # a run forgets its peak stage by stage, and the system with it
 ended = time.process_time()
-status = Path("/proc/self/status")  # ru_maxrss starts from the peak of the process that started this one
-lines = status.read_text().splitlines() if status.exists() else []
-kilobytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-print(json.dumps({"opening": opened - start, "rest": ended - opened, "megabytes": kilobytes / 1024}))
+print(json.dumps({"opening": opened - start, "rest": ended - opened, "megabytes": highest_resident() / 2**20}))
 """
 
 

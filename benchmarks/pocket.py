@@ -44,14 +44,17 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "pocket.md", help="where the table goes")
     arguments = parser.parse_args()
 
-    pipeline = Pipeline.from_recipe("pocket", device="cpu")
+    pipeline = Pipeline.from_recipe("pocket", device="cpu", cache=False)
     start = time.perf_counter()
     trials = _scored("trained", pipeline, arguments.scenes, arguments.first_seed)
     seconds = (time.perf_counter() - start) / max(arguments.scenes, 1)
     parsed = _attributes_parse(pipeline, arguments.scenes, arguments.first_seed)
     with tempfile.TemporaryDirectory() as folder:
         random = Pipeline.from_recipe(
-            "pocket", overrides={"mllm.weights": _random_weights(Path(folder)), "mllm.max_new_tokens": RANDOM_TOKENS}, device="cpu"
+            "pocket",
+            overrides={"mllm.weights": _random_weights(Path(folder)), "mllm.max_new_tokens": RANDOM_TOKENS},
+            device="cpu",
+            cache=False,
         )
         control = _scored("random weights", random, arguments.random_scenes, arguments.first_seed)
     text = "\n".join(

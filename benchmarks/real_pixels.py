@@ -79,7 +79,7 @@ def score(segmenter: str, name: str, data: Path = DATA) -> Score:
     """
     truth = truth_of(name, data)
     maps, indices = stand_in(truth)
-    pipeline = Pipeline.from_recipe("decaf-qwen2.5-vl-7b", overrides={"segmenter.use": segmenter}, device="cpu")
+    pipeline = Pipeline.from_recipe("decaf-qwen2.5-vl-7b", overrides={"segmenter.use": segmenter}, device="cpu", cache=False)
     start = time.process_time()
     result = pipeline.segment_maps(data / "JPEGImages" / name, maps, indices)
     seconds = time.process_time() - start

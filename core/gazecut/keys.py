@@ -45,27 +45,29 @@ class PipelineKeys:
             verify: Know weights by all their bytes, not by names, sizes and times.
         """
         self._pipeline, self._verify = pipeline, verify
-        self._known: dict[Kind, dict[str, Any]] = {}
+        self._known: dict[tuple[Kind, bool], dict[str, Any]] = {}
 
     def component(self, kind: Kind) -> Facts:
         """Name, options, versions, source and weights of a component; None where it is not of the recipe, or its weights are not known."""
         if self._pipeline.assigned(kind):
             return None
-        if kind not in self._known:
+        # Loading may bring newer weights of a hub id than were here before: what is asked then is noted under those.
+        when = kind, kind in self._pipeline.built()
+        if when not in self._known:
             stage: Stage = getattr(self._pipeline.recipe, kind)
             registry = self._pipeline.registry
             identity = registry.identity(kind, stage.use, stage.options, self._verify)
             if identity is None:
                 return None
             component = registry.component(kind, stage.use)
-            self._known[kind] = {
+            self._known[when] = {
                 **stage.filled(),
                 "from": str(component.origin),
                 "weights": identity,
                 "source": source_digest(component.spec.target.partition(":")[0].partition(".")[0]),
                 "libraries": versions(component.spec.requires),
             }
-        return self._known[kind]
+        return self._known[when]
 
     @cached_property
     def surroundings(self) -> dict[str, Any]:

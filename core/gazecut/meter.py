@@ -9,6 +9,7 @@ from pathlib import Path
 from gazecut.components import hookimpl
 
 _RESET_PEAK = "5"  # Linux: forget the highest resident size so far
+_highest = 0  # of the process, as its peak is: what was forgotten is remembered here
 
 
 class Timings:
@@ -66,9 +67,25 @@ class PeakMemory:
 def peak_resident() -> int:
     """Most resident memory of this process since the last call, in bytes; since its start where the system cannot forget.
 
+    Whoever wants the highest of the whole process asks `highest_resident`: what the system itself tells at the end is the peak since
+    the last call, too.
+
     Returns:
         0 where the system does not tell.
     """
+    global _highest
+    peak = _peak_since_reset()
+    _highest = max(_highest, peak)
+    return peak
+
+
+def highest_resident() -> int:
+    """Most resident memory of this process since its start, in bytes; 0 where the system does not tell."""
+    peak_resident()
+    return _highest
+
+
+def _peak_since_reset() -> int:
     status = Path("/proc/self/status")
     if status.exists():
         peak = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))

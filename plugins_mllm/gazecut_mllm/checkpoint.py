@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from gazecut.cache import digest_files
 from gazecut.errors import WeightsError
 from gazecut_mllm.config import Qwen2VLConfig
 
 PACKAGE_SCHEME = "package:"
 FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 """All that is ever read: no code, no pickles."""
-
-_LENGTH = 8  # bytes that tell how long the header of a safetensors file is
-_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -78,11 +75,7 @@ def identify(options: Qwen2VLConfig, verify: bool) -> str | None:
         return None
     if checkpoint.revision and not verify:
         return f"{checkpoint.hub_id} {checkpoint.revision}"
-    whole = hashlib.blake2b(digest_size=20)
-    for file in sorted({file for pattern in FILES for file in checkpoint.folder.glob(pattern)}):
-        whole.update(f"{file.name}\n".encode())
-        whole.update(_content(file) if verify else _signs(file))
-    return whole.hexdigest()
+    return digest_files(sorted({file for pattern in FILES for file in checkpoint.folder.glob(pattern)}), verify)
 
 
 def _in_hub_cache(hub_id: str, revision: str | None) -> Checkpoint | None:
@@ -91,24 +84,6 @@ def _in_hub_cache(hub_id: str, revision: str | None) -> Checkpoint | None:
 
     found = try_to_load_from_cache(hub_id, "config.json", revision=revision)
     return Checkpoint(Path(found).parent, revision=Path(found).parent.name, hub_id=hub_id) if isinstance(found, str) else None
-
-
-def _signs(file: Path) -> bytes:
-    status = file.stat()
-    signs = f"{status.st_size} {status.st_mtime_ns}\n".encode()
-    if file.suffix != ".safetensors":
-        return signs
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(_LENGTH), "little")
-        return signs + opened.read(min(length, status.st_size))
-
-
-def _content(file: Path) -> bytes:
-    whole = hashlib.blake2b(digest_size=20)
-    with file.open("rb") as opened:
-        while block := opened.read(_BLOCK):
-            whole.update(block)
-    return whole.digest()
 
 
 def _inside_package(weights: str) -> Path:

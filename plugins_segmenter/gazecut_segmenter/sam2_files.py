@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from gazecut.cache import digest_files
 from gazecut.errors import WeightsError
 from gazecut_segmenter.config import Sam2HfOptions, Sam2Options
 
 MODEL_FILE, CONFIG_FILE = "model.safetensors", "config.json"
 SUFFIXES = (".safetensors", ".pt", ".pth")
-
-_LENGTH = 8  # bytes that tell how long the header of a safetensors file is
-_BLOCK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -92,18 +89,14 @@ def identify(options: Sam2HfOptions, verify: bool) -> str | None:
         return None
     if checkpoint.revision and not verify:
         return f"{checkpoint.hub_id} {checkpoint.revision}"
-    whole = hashlib.blake2b(digest_size=20)
-    for file in checkpoint.files:
-        whole.update(f"{file.name}\n".encode())
-        whole.update(_content(file) if verify else _signs(file))
-    return whole.hexdigest()
+    return digest_files(checkpoint.files, verify)
 
 
 def identify_configured(options: Sam2Options, verify: bool) -> str | None:
     """The same for `sam2`, whose configuration may be a file of its own."""
     known = identify(options, verify)
     file = Path(options.config).expanduser() if options.config else None
-    return f"{known} {_content(file).hex()}" if known and file and file.is_file() else known
+    return f"{known} {digest_files([file], verify=True)}" if known and file and file.is_file() else known
 
 
 def _in_hub_cache(hub_id: str, revision: str | None) -> Checkpoint | None:
@@ -115,21 +108,3 @@ def _in_hub_cache(hub_id: str, revision: str | None) -> Checkpoint | None:
         return None
     folder = Path(str(found[0])).parent
     return Checkpoint(folder, revision=folder.name, hub_id=hub_id)
-
-
-def _signs(file: Path) -> bytes:
-    status = file.stat()
-    signs = f"{status.st_size} {status.st_mtime_ns}\n".encode()
-    if file.suffix != ".safetensors":
-        return signs
-    with file.open("rb") as opened:
-        length = int.from_bytes(opened.read(_LENGTH), "little")
-        return signs + opened.read(min(length, status.st_size))
-
-
-def _content(file: Path) -> bytes:
-    whole = hashlib.blake2b(digest_size=20)
-    with file.open("rb") as opened:
-        while block := opened.read(_BLOCK):
-            whole.update(block)
-    return whole.digest()

@@ -14,7 +14,7 @@ import pytest
 from gazecut import Pipeline
 from gazecut.components import hookimpl
 from gazecut.errors import ClipError, PluginError
-from gazecut.meter import PeakMemory, Timings
+from gazecut.meter import PeakMemory, Timings, highest_resident, peak_resident
 from gazecut.observers import Observers
 
 STAGES = ["open", "sample", "load", "look", "ask", "attribute", "fuse", "select", "find", "judge", "segment"]
@@ -262,3 +262,12 @@ class _Overcharged:
 def test_one_that_could_never_be_told_is_refused(observer: object, message: str) -> None:
     with pytest.raises(PluginError, match=f"(?s){message}"):
         Observers([observer])
+
+
+def test_the_highest_of_the_process_outlives_what_stages_forget() -> None:
+    held = np.ones(2**24)  # 128 MiB
+    high = peak_resident()
+    del held
+    assert peak_resident() <= high  # the first one after it still saw it
+    assert peak_resident() <= high - 2**26
+    assert highest_resident() >= high

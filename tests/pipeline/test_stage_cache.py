@@ -128,3 +128,30 @@ def test_damage_is_mended(run: Callable[..., Any], own_cache: Path) -> None:
     assert counted["cache_hits"] == 0
     same(first, second)
     assert not run()[2]
+
+
+def test_weights_that_change_while_they_are_loaded_are_noted_as_what_was_loaded(square: np.ndarray) -> None:
+    commit = {"mllm": "old"}
+
+    def pipeline(loading_brings: str) -> Any:
+        made = fake_pipeline()
+        made.registry.identity = lambda kind, name, options, verify=False: commit.get(kind, "")
+        build = made.registry.build
+
+        def loaded(kind: str, *arguments: Any) -> Any:
+            if kind == "mllm":
+                commit["mllm"] = loading_brings
+            return build(kind, *arguments)
+
+        made.registry.build = loaded
+        return made
+
+    pipeline("new").segment(square, EXPRESSIONS[0])  # the hub had a newer commit
+    commit["mllm"] = "old"
+    asked = pipeline("old")
+    asked.segment(square, EXPRESSIONS[0])
+    assert "mllm" in asked.built()  # what "new" said is not taken for what "old" would say
+    commit["mllm"] = "new"
+    noted = pipeline("new")
+    noted.segment(square, EXPRESSIONS[0])
+    assert "mllm" not in noted.built()

@@ -47,7 +47,7 @@ def demo(
     scene = render(seed, frames=FRAMES, size=SIZE)
     expression = scene.expressions[0]
     with progress_display() as display:
-        pipeline = Pipeline.from_recipe("pocket", device=device, observers=[display], plugins=asked_plugins())
+        pipeline = Pipeline.from_recipe("pocket", device=device, observers=[display], plugins=asked_plugins(), cache=False)
         check_destination(output, force=force)
         with staged(sample, SCENE, force=force) as fresh:
             write_scene(scene, fresh)
