@@ -38,10 +38,13 @@ def like(values: np.ndarray, reference: Array) -> Array:
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """The same values as a NumPy array in host memory; no copy where there is none to make."""
+    """The same values as a NumPy array in host memory, bfloat16 as float32; no copy where there is none to make."""
     if isinstance(array, np.ndarray):
         return array
-    return np.asarray(array.detach().cpu().numpy() if hasattr(array, "detach") else array)
+    if not hasattr(array, "detach"):
+        return np.asarray(array)
+    tensor = array.detach().cpu()
+    return np.asarray((tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy())
 
 
 def unit_range(values: Array, axes: tuple[int, ...] | None = None) -> Array:

@@ -59,3 +59,11 @@ class BackendError(GazecutError):
 
 class SegmenterError(GazecutError):
     """A segmenter failed while it ran."""
+
+
+class DataError(RequestError):
+    """Data to train or evaluate on is missing, incomplete or of another form."""
+
+
+class TrainingError(GazecutError):
+    """Training went wrong while it ran."""

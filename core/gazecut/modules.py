@@ -36,8 +36,9 @@ def _find(name: str, path: Sequence[str] | None) -> tuple[ModuleSpec | None, Seq
         found = getattr(module, "__spec__", None) or ModuleSpec(name, None, origin=getattr(module, "__file__", None))
         return found, getattr(module, "__path__", None)
     for finder in sys.meta_path:
-        # A finder may miss the parent of a module, which was never imported, or be unable to read the name: then it finds nothing.
-        with suppress(ImportError, KeyError, ValueError):
+        # A finder may miss the parent of a module, which was never imported, be unable to read the name, or be of Python 2's form: then it
+        # finds nothing.
+        with suppress(AttributeError, ImportError, KeyError, ValueError):
             if (found := finder.find_spec(name, path)) is not None:
                 return found, found.submodule_search_locations
     return None, None

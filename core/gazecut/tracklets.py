@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import array_api_compat
 import numpy as np
@@ -16,17 +15,12 @@ import numpy as np
 from gazecut import rle
 from gazecut.arrays import Array, namespace, to_numpy
 from gazecut.errors import SegmenterError
+from gazecut.optional import OverlapSession, SweepSession
 from gazecut.protocols import SegmenterSession
 from gazecut.resize import area_average
 from gazecut.values import Candidates, FrameMasks, HeatMaps, MaskTrack, Points, Tracklet, Tracklets
 from gazecut.values.tracklets import HARD_LOGIT
-
-Overlaps = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""What a session may offer as `overlaps`: `mask_overlaps` on its own device."""
-
-Sweep = Callable[[Sequence[tuple[int, np.ndarray]], Sequence[int], HeatMaps, np.ndarray], Iterator[tuple[int, FrameMasks]]]
-"""What a session may offer as `propagate_together`: `propagate` for several prompts (frame, masks) at once, in whatever order suits
-it; it yields which prompt, and its masks on a frame: each frame once for each prompt."""
+from gazecut.wording import counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +165,7 @@ def find_tracklets(
     Returns:
         Every candidate left at the end.
     """
-    overlaps: Overlaps = getattr(session, "overlaps", mask_overlaps)
+    overlaps = session.overlaps if isinstance(session, OverlapSession) else mask_overlaps
     found: list[Tracklet] = []
     heat = key.heat.numpy()
     for position, frame in enumerate(key.indices.tolist()):
@@ -215,8 +209,7 @@ def follow_kept(session: SegmenterSession, kept: Sequence[Tracklet], key: KeyFra
         for start, group in zip(starts, groups, strict=True)
     ]
     recorders = [_Recorder(len(masks), masks.shape[1:], range(length), grid=None) for _, masks in prompts]
-    sweep: Sweep = getattr(session, "propagate_together", partial(_in_turn, session))
-    for number, item in sweep(prompts, range(length), key.heat, key.indices):
+    for number, item in _sweep(session, prompts, range(length), key):
         recorders[number].record(item)
     tracks: dict[int, MaskTrack] = {}
     for group, recorder in zip(groups, recorders, strict=True):
@@ -224,12 +217,15 @@ def follow_kept(session: SegmenterSession, kept: Sequence[Tracklet], key: KeyFra
     return tuple(tracks[index] for index in range(len(kept)))
 
 
-def _in_turn(
-    session: SegmenterSession, prompts: Sequence[tuple[int, np.ndarray]], frames: Sequence[int], heat: HeatMaps, heat_frames: np.ndarray
+def _sweep(
+    session: SegmenterSession, prompts: Sequence[tuple[int, np.ndarray]], frames: Sequence[int], key: KeyFrames
 ) -> Iterator[tuple[int, FrameMasks]]:
-    """`propagate_together` of a session that has none: one prompt after another."""
+    """Which prompt, and its masks on a frame: all prompts together where the session offers that, else one after another."""
+    if isinstance(session, SweepSession):
+        yield from session.propagate_together(prompts, frames, key.heat, key.indices)
+        return
     for number, (frame, masks) in enumerate(prompts):
-        for item in session.propagate(frame, masks, frames, heat, heat_frames):
+        for item in session.propagate(frame, masks, frames, key.heat, key.indices):
             yield number, item
 
 
@@ -248,6 +244,9 @@ class _Recorder:
         if item.frame in self._seen or item.frame not in self._place:
             how = "twice" if item.frame in self._seen else "unasked"
             raise SegmenterError(f"the segmenter gave frame {item.frame} {how}; each asked frame must come once.")
+        if len(item.masks) != len(self._codes):
+            found = f"{counted(len(item.masks), 'mask')} on frame {item.frame} for {counted(len(self._codes), 'object')}"
+            raise SegmenterError(f"the segmenter gave {found}; each object must have one.")
         self._seen.add(item.frame)
         place = self._place[item.frame]
         for codes, mask in zip(self._codes, item.masks, strict=True):

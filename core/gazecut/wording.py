@@ -45,6 +45,6 @@ def size_of(count: int) -> str:
     size = float(count)
     for unit in ("KiB", "MiB", "GiB"):
         size /= 1024
-        if size < 1024:
+        if round(size, 1) < 1024:
             return f"{size:.1f} {unit}"
     return f"{size / 1024:.1f} TiB"

@@ -46,7 +46,14 @@ ROW = np.array([0, 1])
         (lambda: Candidates(np.zeros((1, 2, 2), bool), np.ones(2)), r"candidates\.predicted_iou has shape \(2,\); wanted \(1\)"),
         (lambda: FrameMasks(0, np.zeros((1, 2, 2), bool), np.zeros((2, 2, 2))), r"frame logits has shape \(2, 2, 2\); wanted \(1, h, w\)"),
         (lambda: MaskTrack((2, 3), (rle.encode(np.ones((2, 2), bool)),)), r"frame 0: code of size \(2, 2\); wanted \(2, 3\)"),
-        (lambda: Judgement(np.array([np.nan]), np.ones(1, bool)), "values that are not finite"),
+        (
+            lambda: Candidates(np.zeros((1, 2, 2), bool), np.array([np.nan], np.float32)),
+            r"candidates\.predicted_iou has values that are not finite; wanted one finite number per candidate\.",
+        ),
+        (
+            lambda: Judgement(np.array([np.nan]), np.ones(1, bool)),
+            r"judgement\.scores has values that are not finite; wanted one finite number per tracklet\.",
+        ),
         (lambda: Judgement(np.zeros(2), np.ones(2, bool), reasons=("the best",)), "reasons has 1 phrases; wanted one per tracklet, 2"),
         (lambda: PromptTokens(np.arange(2), ("the",)), r"prompt\.columns has shape \(2,\); wanted \(1\)"),
         (lambda: Steering(np.zeros(3)), r"steering\.embeddings has shape \(3,\); wanted \(P, d\)"),
@@ -107,3 +114,9 @@ def test_points_outside_are_a_wrong_request() -> None:
     with pytest.raises(ShapeError, match=r"points\.x spans 1\.5 to 1\.5; wanted fractions in \[0, 1\]") as caught:
         Points.single_clicks(np.array([[0, 1.5, 0.5, 1.0]]))
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize("mask", [[[0, 255, 255]], [[0, 1, 2]], [[0.0, 0.5, 1.0]], [[False, True, True]]])
+def test_a_mask_of_numbers_is_where_they_are_not_zero(mask: list[list[float]]) -> None:
+    track = MaskTrack.from_masks(np.array([mask]), (1, 3))
+    assert track.masks().tolist() == [[[False, True, True]]]

@@ -56,6 +56,13 @@ def test_a_module_made_by_hand_is_found_and_a_barred_one_is_not(monkeypatch: pyt
     assert find_module("json.decoder") is None
 
 
+def test_a_finder_of_the_old_form_is_passed_over_as_python_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "meta_path", [object(), *sys.meta_path])
+    assert find_module("acme_gone") is None
+    found = find_module("colorsys" if "colorsys" not in sys.modules else "this")
+    assert found is not None
+
+
 class ShyError(Exception):
     def __str__(self) -> str:
         raise ValueError
@@ -86,7 +93,16 @@ def test_a_text_is_cut_where_it_is_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("count", "words"),
-    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (1536, "1.5 KiB"), (2**20, "1.0 MiB"), (3 * 2**30, "3.0 GiB"), (2**50, "1024.0 TiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (2**20 - 1, "1.0 MiB"),
+        (2**20, "1.0 MiB"),
+        (3 * 2**30, "3.0 GiB"),
+        (2**50, "1024.0 TiB"),
+    ],
 )
 def test_sizes_are_read_by_people(count: int, words: str) -> None:
     assert size_of(count) == words

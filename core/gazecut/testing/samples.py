@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
 from gazecut.interview import AnswerRecord, PromptWeights
+from gazecut.protocols import Clip
 from gazecut.resize import area_average
 from gazecut.result import FoundObject, JudgedTracklet, Result, ResultMaps
+from gazecut.stretch import Stretch
 from gazecut.testing.square import moving_square
 from gazecut.values import GridLayout, HeatMaps, MapSet, MaskTrack, Points, Query, QueryMaps, Tracklet, Tracklets
 
@@ -97,6 +101,25 @@ def result(objects: int = 2, frames: int = 4, size: tuple[int, int] = (64, 80)) 
         manifest={"expression": "the bright square", "frame_indices": indices.tolist(), "measured": {"seconds": {"look": 0.1}}},
         prompt_weights=(PromptWeights("object", "video", ("What", " is", " it", "?"), np.array([1, 2, 0, 4], np.float32) / 100),),
     )
+
+
+def stretches(whole: Result, *cuts: int, clip: Clip | None = None) -> list[Stretch]:
+    """A result in stretches, as they come while its clip is being looked at; what is absent from one is not among its objects.
+
+    Args:
+        whole: The result.
+        cuts: First frames of all stretches but the first, ascending.
+        clip: What to decode frames from; None for the result's own clip.
+    """
+    bounds = pairwise((0, *cuts, whole.clip.length))
+    return [_stretch(whole, range(start, stop), clip or whole.clip) for start, stop in bounds]
+
+
+def _stretch(whole: Result, frames: range, clip: Clip) -> Stretch:
+    here = slice(frames.start, frames.stop)
+    parts = [replace(found, track=MaskTrack(found.track.size, tuple(found.track.codes[here]))) for found in whole.objects]
+    sampled = tuple(index for index in whole.frame_indices.tolist() if index in frames)
+    return Stretch(whole.expression, clip, frames, tuple(part for part in parts if any(part.track.codes)), sampled)
 
 
 def _judged(count: int, masks: np.ndarray) -> tuple[JudgedTracklet, ...]:

@@ -1,7 +1,7 @@
 """What flows through the pipeline: frozen values that check themselves."""
 
 from gazecut.values.frames import Frames
-from gazecut.values.maps import GridLayout, HeatMaps, MapSet, QueryMaps
+from gazecut.values.maps import Cell, GridLayout, HeatMaps, MapSet, QueryMaps
 from gazecut.values.masks import MaskTrack
 from gazecut.values.points import Points
 from gazecut.values.questions import Answer, PromptTokens, Query, Question, Steering, Trace, TraceLayer, TraceSpec
@@ -10,6 +10,7 @@ from gazecut.values.tracklets import Candidates, FrameMasks, Judgement, Tracklet
 __all__ = [
     "Answer",
     "Candidates",
+    "Cell",
     "FrameMasks",
     "Frames",
     "GridLayout",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from gazecut.arrays import Array
 from gazecut.errors import ShapeError
 
@@ -35,3 +37,18 @@ def check_dtype(name: str, array: Array, *allowed: str) -> None:
     found = str(array.dtype).removeprefix("torch.")
     if found not in allowed:
         raise ShapeError(f"{name} has dtype {found}; wanted {' or '.join(allowed)}.")
+
+
+def check_finite(name: str, array: np.ndarray, wanted: str) -> None:
+    """Refuse an array with values that are not finite; no threshold and no record can take them.
+
+    Args:
+        name: What the array is called where it stands, for the message.
+        array: Of numbers.
+        wanted: What should be there instead, for the message.
+
+    Raises:
+        ShapeError: There is such a value.
+    """
+    if not np.isfinite(array).all():
+        raise ShapeError(f"{name} has values that are not finite; wanted {wanted}.")

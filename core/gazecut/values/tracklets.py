@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gazecut.errors import ShapeError
-from gazecut.values.check import check_dtype, check_shape
+from gazecut.values.check import check_dtype, check_finite, check_shape
 from gazecut.values.masks import MaskTrack
 
 HARD_LOGIT = 10.0
@@ -21,6 +21,9 @@ class Candidates:
     Attributes:
         masks: (K, H, W) bool at the clip's size, candidates ascending.
         predicted_iou: (K,) float32 in [0, 1], the segmenter's own trust in each mask.
+
+    Raises:
+        ShapeError: Masks and trust do not fit each other or their form, or a trust is not finite.
     """
 
     masks: np.ndarray
@@ -30,6 +33,7 @@ class Candidates:
         check_shape("candidates.masks", self.masks, ("K", "H", "W"))
         check_dtype("candidates.masks", self.masks, "bool")
         check_shape("candidates.predicted_iou", self.predicted_iou, (len(self.masks),))
+        check_finite("candidates.predicted_iou", self.predicted_iou, "one finite number per candidate")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,19 +118,21 @@ class Judgement:
         kept: (K,) bool, by the scorer's keep rule.
         consistency: (K,) float64 agreement with the attention, or None for scorers without.
         reasons: Why each was kept or not, K short phrases such as "not above 0.8"; None for scorers that do not tell.
+        fallback: The kept ones missed the rule, and stay only because something shall. Where a clip is looked at in windows, of which
+            most may not show the object at all, that is no reason to keep any.
     """
 
     scores: np.ndarray
     kept: np.ndarray
     consistency: np.ndarray | None = None
     reasons: tuple[str, ...] | None = None
+    fallback: bool = False
 
     def __post_init__(self) -> None:
         check_shape("judgement.scores", self.scores, ("K",))
         check_shape("judgement.kept", self.kept, (len(self.scores),))
         check_dtype("judgement.kept", self.kept, "bool")
-        if not np.isfinite(self.scores).all():
-            raise ShapeError("judgement.scores has values that are not finite; wanted one finite number per tracklet.")
+        check_finite("judgement.scores", self.scores, "one finite number per tracklet")
         if self.consistency is not None:
             check_shape("judgement.consistency", self.consistency, (len(self.scores),))
         if self.reasons is not None and len(self.reasons) != len(self.scores):
