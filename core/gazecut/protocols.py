@@ -1,7 +1,8 @@
 """What a component of each kind can do. Structural: a plugin needs no base class.
 
 A component is built as `Class(config)`; those that compute on a device (mllm, segmenter) as `Class(config, runtime)`.
-Both expensive stages have one form: open a session on a clip once, then ask it cheap questions.
+Both expensive stages have one form: open a session on a clip once, then ask it cheap questions. What a component may do besides is in
+`gazecut.optional`.
 """
 
 from __future__ import annotations
@@ -61,12 +62,15 @@ class Provenance:
         dtype: Its floating dtype, for example "float32".
         weights: Folder, file or hub id as configured; None for a component without weights.
         revision: Hub revision of the weights, where they have one.
+        signature: What a model is known by wherever its weights lie and in whatever dtype it computes; None where the component does
+            not tell.
     """
 
     device: str
     dtype: str
     weights: str | None = None
     revision: str | None = None
+    signature: str | None = None
 
 
 @runtime_checkable
@@ -180,18 +184,6 @@ class Attribution(Protocol):
         ...
 
 
-@runtime_checkable
-class PromptAttribution(Attribution, Protocol):
-    """An attribution that also tells what the questions' own tokens weigh, for the evidence; it need not."""
-
-    def scores_with_prompt(self, traces: Sequence[Trace]) -> Sequence[tuple[Array, Array | None]]:
-        """What `scores_many` gives, each with the weights (P,) >= 0 of the tokens of `trace.prompt`; None where a trace has none.
-
-        Weights are of the same kind and measure as scores: both are entries of one row.
-        """
-        ...
-
-
 class FusionStrategy(Protocol):
     """Plans what must be asked, then folds what came back along the axis that it opened."""
 
@@ -282,7 +274,7 @@ class TrackletScorer(Protocol):
 
 
 class Exporter(Protocol):
-    """Writes one part of a result."""
+    """Writes one part of a result. It keeps nothing from call to call: several results may be under way at once."""
 
     def export(self, result: Result, folder: Path) -> None:
         """Write into a folder that exists; whoever calls moves finished files to their final names.

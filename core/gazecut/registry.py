@@ -12,7 +12,7 @@ from gazecut.errors import PluginError, WeightsError
 from gazecut.inventory import Component, Failure, Loaded, Remark, Skipped
 from gazecut.modules import find_module
 from gazecut.suggest import did_you_mean
-from gazecut.wording import one_line
+from gazecut.wording import one_line, shown
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -177,7 +177,7 @@ class Registry:
 
     def _unknown(self, kind: Kind, name: str) -> str:
         known = self.names(kind)
-        lines = [f'no {kind} is called "{name}"; installed: {", ".join(known) or "none"}{did_you_mean(name, known)}']
+        lines = [f'no {kind} is called "{shown(name)}"; installed: {", ".join(known) or "none"}{did_you_mean(shown(name), known)}']
         failed = (f"{failure.origin}, {failure.reason}" for failure in self.failures if failure.may_provide(kind, name))
         lines += _suspects(failed, " failed to load and")
         lines += _suspects((f"{each.origin}, {each.reason}" for each in self.skipped), ", switched off,")

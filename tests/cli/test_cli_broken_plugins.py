@@ -117,6 +117,18 @@ WAYS = [
         known=True,
     ),
     Way(
+        "default without words",
+        f"{BROKEN}its options cannot be recorded with a run: PydanticSerializationError: Unable to serialize unknown type",
+        parts=MODEL + "from typing import Any\nclass Config(BaseModel):\n    thing: Any = object()\n",
+        known=True,
+    ),
+    Way(
+        "default without end",
+        f"{BROKEN}its options cannot be recorded with a run: ValueError: Out of range float values are not JSON compliant",
+        parts=MODEL + "class Config(BaseModel):\n    most: float = float('inf')\n",
+        known=True,
+    ),
+    Way(
         "imports jax",
         "ready, but imports jax when it is listed",
         "import jax\n" + PLUGIN,

@@ -58,7 +58,13 @@ def test_a_plugin_declares_components(plugin_folder: Any) -> None:
         (module("broken").replace("_fusion(register)", "_fusion()"), "NameError: name 'register' is not defined"),
         (module("broken").replace("ComponentSpec(", "dict("), "registers a fusion of type dict; wanted a gazecut.components.ComponentSpec"),
         (module("broken").replace('summary="made up"', "summary=3"), "registers a fusion with summary=3; wanted text"),
-        (module("broken").replace('"made up"', '"made\\nup"'), 'fusion "mean" has a summary of several lines; wanted one line'),
+        *(
+            (
+                module("broken").replace('"made up"', summary),
+                'fusion "mean" has a summary with line breaks or control characters; wanted one line of text',
+            )
+            for summary in ('"made\\nup"', '"\\x1b[31mmade up"')
+        ),
         (module("broken").replace("api=1", "api='1'"), "registers a fusion with api='1'; wanted an integer"),
         (
             module("broken").replace("api=1", "requires='torch'"),

@@ -173,6 +173,7 @@ def test_a_module_that_nobody_can_import_is_refused() -> None:
         ("not a name", '"not a name" is no name of a module; wanted "package.module" or the path of a .py file'),
         ("gone/my_scorer.py", "there is no file gone/my_scorer.py"),
         ("my_scorrer.py", 'there is no file my_scorrer.py; did you mean "my_scorer.py"?'),
+        (f"{'x' * 300}.py", f"the system refuses the path (File name too long): {'x' * 147}..."),
         ("./folder", "folder is a folder; a package is given by the dotted name of its module"),
         ("./notes.txt", "notes.txt is no .py file"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 from collections.abc import Iterator
@@ -100,7 +101,7 @@ def _check_options(model: type[BaseModel]) -> None:
     """Build options from nothing, where nothing is required, and their schema.
 
     Raises:
-        PluginError: Their own defaults are refused.
+        PluginError: Their own defaults are refused, or cannot be recorded.
         Exception: Whatever pydantic or a validator raises.
     """
     from pydantic import PydanticUserError, ValidationError
@@ -114,8 +115,12 @@ def _check_options(model: type[BaseModel]) -> None:
     if any(field.is_required() for field in model.model_fields.values()):
         return
     try:
-        model()
+        options = model()
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise PluginError(f"its own defaults are refused: {f'{place}: ' if place else ''}{first['msg']}") from error
+    try:
+        json.dumps(options.model_dump(mode="json"), allow_nan=False)
+    except Exception as error:
+        raise PluginError(f"its options cannot be recorded with a run: {one_line(error)}") from error

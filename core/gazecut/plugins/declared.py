@@ -86,7 +86,7 @@ def _problems(spec: ComponentSpec) -> Iterator[str]:
     if not _NAME.fullmatch(spec.name):
         yield f'name "{spec.name}" is not allowed; wanted lower-case letters and digits, joined by "-" or ".".'
     if not spec.summary.isprintable():
-        yield f'"{spec.name}" has a summary of several lines; wanted one line'
+        yield f'"{spec.name}" has a summary with line breaks or control characters; wanted one line of text'
     for path in (spec.target, spec.config, *filter(None, (spec.identity, spec.converter))):
         if not _PATH.fullmatch(path):
             yield f'"{spec.name}" points to "{path}"; wanted "package.module:Class".'

@@ -91,14 +91,18 @@ class _ContentLoader(SourceFileLoader):
 
 
 def _file_source(path: Path, origin: Origin) -> Source:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        beside = [each.name for each in path.parent.glob(f"*{_SUFFIX}")]
+        return failing(origin, f"there is no file {path}{did_you_mean(path.name, beside)}")
+    except OSError as error:
+        return failing(origin, f"the system refuses the path ({error.strerror}): {path}", error)
     if path.is_file() and path.suffix == _SUFFIX:
         return Source(origin, lambda: load_file(path), alias=_identifier(path))
     if path.is_dir():
         return failing(origin, f"{path} is a folder; a package is given by the dotted name of its module")
-    if path.is_file():
-        return failing(origin, f"{path} is no {_SUFFIX} file")
-    beside = [each.name for each in path.parent.glob(f"*{_SUFFIX}")]
-    return failing(origin, f"there is no file {path}{did_you_mean(path.name, beside)}")
+    return failing(origin, f"{path} is no {_SUFFIX} file")
 
 
 def _module_source(name: str, origin: Origin) -> Source:
