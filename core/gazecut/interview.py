@@ -9,7 +9,7 @@ import numpy as np
 
 from gazecut.errors import PromptError
 from gazecut.notes import Reading
-from gazecut.prompts import PromptSet, candidate_list, parse_attributes, placeholders, render, sentence
+from gazecut.prompts import ROLES, PromptSet, candidate_list, placeholders, render, sentence, told_attributes
 from gazecut.values import Query
 from gazecut.witness import Witness
 
@@ -99,19 +99,31 @@ class Interview:
             queries: The plan; the same for every expression.
 
         Raises:
-            PromptError: An expression is empty, or the prompt set lacks a template that the plan needs.
+            PromptError: An expression is empty, or the prompt set lacks a template that the plan needs, or words what nobody asks.
         """
         wanted = {query: placeholders(self._prompts.template(query.prompt)) for query in queries}
         everything = frozenset[str]().union(*wanted.values())
+        self._check_unasked(queries)
         self._check_order(wanted)
         inquiries = [Inquiry(expression) for expression in expressions]
         if "attributes" in everything:
-            self._ask_attributes(inquiries, queries[0].view)
+            views = [query.view for query in queries]
+            self._ask_attributes(inquiries, "video" if "video" in views else views[0])
         self._ask_queries(inquiries, [query for query in queries if "category" not in wanted[query]])
         if "category" in everything:
             self._choose_categories(inquiries)
             self._ask_queries(inquiries, [query for query in queries if "category" in wanted[query]])
         return inquiries
+
+    def _check_unasked(self, queries: Sequence[Query]) -> None:
+        """Refuse a template that a recipe words in vain, most likely under a mistyped name; those of Gazecut's own roles may rest."""
+        asked = {query.prompt for query in queries}
+        for role in self._prompts.templates:
+            if role not in ROLES and role not in asked:
+                raise PromptError(
+                    f'prompt set "{self._prompts.name}" words "{role}", which nothing asks for; fusion asks: {", ".join(sorted(asked))}. '
+                    "Take it out, or mend its name."
+                )
 
     def _check_order(self, wanted: dict[Query, frozenset[str]]) -> None:
         for query, names in wanted.items():
@@ -128,8 +140,7 @@ class Interview:
         readings = self._witness.ask([(query, inquiry.wording(template)) for inquiry in inquiries], traced=False)
         for inquiry, reading in zip(inquiries, readings, strict=True):
             inquiry.records.append(AnswerRecord("attributes", view, inquiry.wording(template), reading.texts))
-            # a model that ignores the format still describes the target: its words then stand for the list
-            inquiry.attributes = parse_attributes(reading.texts[0]) or " ".join(reading.texts[0].split())
+            inquiry.attributes = told_attributes(reading.texts[0])
 
     def _ask_queries(self, inquiries: Sequence[Inquiry], queries: Sequence[Query]) -> None:
         """Ask all questions together; keep plan order within each expression."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gazecut.errors import RecipeError
+from gazecut.prompts import builtin_prompt_sets, prompt_set
 from gazecut.recipe import Recipe, load_recipe
 from gazecut.recipe.problems import Problems
 from gazecut.recipe.tree import parse, plain
@@ -48,7 +49,7 @@ def test_options_are_filled_in_and_typed(load: Any, recipe_text: str) -> None:
     assert recipe.fusion[0].options.side == 3
     assert recipe.tracklets.suppress_above == 0.7
     assert recipe.view == "video"
-    assert recipe.prompts == "decaf"
+    assert recipe.prompts == prompt_set("decaf")
     assert [stage.kind for stage in recipe.stages()] == [
         *("sampler", "mllm", "attribution", "fusion", "fusion", "selector", "segmenter", "scorer", "exporter", "exporter")
     ]
@@ -162,7 +163,7 @@ about: [a]
         '6:46 mllm.size.1 found "x"; should be a valid integer',
         "6:59 mllm.seconds found \"soon\"; should be a valid number or 'auto'",
         "6:74 mllm.weights found 3; should be text",
-        '7:10 prompts no prompt set is called "decaff"; there are: decaf, steerseg; did you mean "decaf"?',
+        f'7:10 prompts no prompt set is called "decaff"; there are: {", ".join(builtin_prompt_sets())}; did you mean "decaf"?',
         "9:24 fusion.blur.sigma found -1; should be greater than 0",
         '10:11 fusion.mein.use no fusion is called "mein"; installed: blur, blur.v2, mean; did you mean "mean"?',
         '11:5 fusion.2 found 3; wanted the name of one, or a block with "use"; installed: blur, blur.v2, mean',

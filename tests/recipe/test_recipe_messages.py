@@ -12,11 +12,11 @@ import pytest
 
 from gazecut.errors import RecipeError
 from gazecut.plugins import discover
-from gazecut.recipe import load_recipe
+from gazecut.recipe import builtin_recipes, load_recipe
 from gazecut.registry import Registry
 
 BASE = "version: 1\nextends: base.yaml\n"
-BUILT_IN = "decaf-qwen2-vl-2b, decaf-qwen2-vl-7b, decaf-qwen2.5-vl-3b, decaf-qwen2.5-vl-7b, pocket"
+BUILT_IN = ", ".join(builtin_recipes())
 KEYS = "version, about, extends, sampler, mllm, prompts, attribution, fusion, selector, segmenter, scorer, tracklets, exporters"
 
 
@@ -236,13 +236,31 @@ def test_a_component_whose_options_cannot_be_imported(said: Any, plugin_folder: 
     assert message.endswith("\n\nNothing was run.  Why: gazecut plugins --why broken")
 
 
+ODD = (
+    "from gazecut.components import ComponentSpec, hookimpl\n"
+    "@hookimpl\n"
+    "def register_segmenter(register): register(ComponentSpec('odd', 'made up', 'nowhere:Thing', 'acme_odd_config:Config'))\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ("thing: Any = object()", "PydanticSerializationError: Unable to serialize unknown type: <class 'object'>"),
+        ("most: float = float('inf')", "ValueError: Out of range float values are not JSON compliant"),
+    ],
+)
+def test_options_that_no_run_could_record_are_a_problem_of_their_component(said: Any, plugin_folder: Any, option: str, why: str) -> None:
+    config = f"from typing import Any\nfrom gazecut.options import Options\nclass Config(Options):\n    {option}\n"
+    plugin_folder.add("acme-odd", {"acme_odd": ODD, "acme_odd_config": config}, {"main": "acme_odd"})
+    message = said(BASE + "segmenter: odd\n", using=discover(plugin_folder.distributions()))
+    assert f'  3:12  segmenter  the options of segmenter "odd" cannot be recorded with a run: {why}' in message
+    assert message.endswith("Nothing was run.  Options: gazecut show segmenter odd")
+
+
 def test_a_validator_that_fails_for_another_reason_is_a_problem_of_its_component(said: Any, plugin_folder: Any) -> None:
     modules = {
-        "acme_odd": (
-            "from gazecut.components import ComponentSpec, hookimpl\n"
-            "@hookimpl\n"
-            "def register_segmenter(register): register(ComponentSpec('odd', 'made up', 'nowhere:Thing', 'acme_odd_config:Config'))\n"
-        ),
+        "acme_odd": ODD,
         "acme_odd_config": (
             "from pydantic import field_validator\n"
             "from gazecut.options import Options\n"
@@ -272,8 +290,6 @@ def test_a_validator_that_fails_for_another_reason_is_a_problem_of_its_component
         (BASE + "mllm: {views: {frame: {tokens: x}}}\n", '3:32 mllm.views.frame.tokens found "x"; should be a valid integer'),
         (BASE + "scorer: {keep: {above: high}}\n", '3:24 scorer.keep.above found "high"; should be a valid number'),
         (BASE + "scorer: {keep: [1]}\n", "3:16 scorer.keep found [1]; should be 'best' or a block of options"),
-        (BASE + "prompts: ''\n", '3:10 prompts no prompt set is called ""; there are: decaf, steerseg'),
-        (BASE + "prompts: [decaf]\n", '3:10 prompts found ["decaf"]; wanted the name of a prompt set: decaf, steerseg'),
         (BASE + "about: 3\n", "3:8 about found 3; wanted text"),
         (BASE + "tracklets:\n", "3:11 tracklets found null; should be a block of options"),
         (BASE + "tracklets: {use: x}\n", "3:13 tracklets.use the tracklet loop has no such option"),
@@ -290,6 +306,14 @@ def test_a_validator_that_fails_for_another_reason_is_a_problem_of_its_component
         ),
         (
             BASE + "sampler: {frames: " + "9" * 5000 + "}\n",
+            "3:19 sampler.frames too large for an integer; the largest is 9223372036854775807",
+        ),
+        (
+            BASE + "sampler: {frames: -12345678901234567890}\n",  # its first 19 digits would fit
+            "3:19 sampler.frames too large for an integer; the largest is 9223372036854775807",
+        ),
+        (
+            BASE + "sampler: {frames: +12345678901234567890}\n",
             "3:19 sampler.frames too large for an integer; the largest is 9223372036854775807",
         ),
         (BASE + "fusion: [{use: blur, sigma: 1e400}]\n", "3:29 fusion.0.sigma too large for a number"),
@@ -421,6 +445,8 @@ def test_numbers_of_numpy_are_numbers(said: Any, registry: Registry) -> None:
     numpy = pytest.importorskip("numpy")
     recipe = load_recipe("base.yaml", {"sampler.frames": numpy.int64(3), "fusion.blur.sigma": numpy.float32(0.5)}, registry)
     assert (recipe.sampler.options.model_dump(), recipe.fusion[0].options.model_dump()["sigma"]) == ({"frames": 3}, 0.5)
+    with pytest.raises(RecipeError, match=r"sampler\.frames +found true; should be a valid integer"):
+        load_recipe("base.yaml", {"sampler.frames": numpy.True_}, registry)
 
 
 def test_an_emoji_written_as_json_does_is_one_character(said: Any, registry: Registry) -> None:

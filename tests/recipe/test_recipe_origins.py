@@ -65,6 +65,8 @@ scorer:
     otherwise: best    # default of scorer judge
 tracklets:
   suppress_above: 0.7  # default of tracklets
+  link_above: 0.5      # default of tracklets
+  contrast_above: 0.0  # default of tracklets
 exporters:
 - use: masks           # default of exporters
 - use: sheet           # default of exporters

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gazecut.errors import RecipeError
+from gazecut.prompts import prompt_set
 from gazecut.recipe import Recipe, load_recipe
 from gazecut.registry import Registry
 
@@ -51,6 +52,19 @@ def test_setting_an_option_keeps_the_others(load: Any) -> None:
     assert load("mllm.views.frame.tokens=5").mllm.options.views.video.tokens == 64
 
 
+@pytest.mark.parametrize("written", ["sigma", "{use: sigma}"])
+def test_a_component_that_is_written_as_its_bare_name_takes_options(
+    registry: Registry, tmp_path: Path, recipe_text: str, written: str
+) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(recipe_text.replace("selector: argmax", f"selector: {written}"))
+    selector = load_recipe(path, ["selector.side=5"], registry).selector
+    assert (selector.use, selector.options.side) == ("sigma", 5)
+    (tmp_path / "child.yaml").write_text("extends: r.yaml\nselector: {side: 7}\n")
+    selector = load_recipe(tmp_path / "child.yaml", (), registry).selector
+    assert (selector.use, selector.options.side) == ("sigma", 7)
+
+
 def test_list_entries_go_by_component_name_even_with_dots(load: Any) -> None:
     assert load("fusion.blur.sigma=3").fusion[0].options.sigma == 3
     recipe = load("fusion=[{use: blur.v2}, blur]", "fusion.blur.v2.sigma=4", "fusion.blur.sigma=5")
@@ -67,7 +81,7 @@ def test_a_stage_can_be_named_whole(load: Any) -> None:
     assert load("selector.use=sigma", "selector.side=5").selector.options.side == 5
     assert load("fusion=[]").fusion == ()
     assert load("tracklets.suppress_above=0.5").tracklets.suppress_above == 0.5
-    assert load("prompts=steerseg").prompts == "steerseg"
+    assert load("prompts=steerseg").prompts == prompt_set("steerseg")
 
 
 def test_later_ones_win(load: Any) -> None:

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from gazecut.components import Kind
 from gazecut.errors import PluginError
-from gazecut.prompts import builtin_prompt_sets
+from gazecut.prompts import PromptSet
 from gazecut.recipe.messages import explain, found
 from gazecut.recipe.model import VERSION, Recipe, Stage, TrackletOptions
 from gazecut.recipe.origins import trace
 from gazecut.recipe.problems import Place, Problems, dotted
+from gazecut.recipe.prompting import check_prompts, wanted
 from gazecut.recipe.sources import as_block, component_name
 from gazecut.recipe.stages import KEYS, LISTS, SINGLE
 from gazecut.recipe.tree import Entry, Node, locate, plain
@@ -41,6 +42,22 @@ def check(name: str, tree: Node, registry: Registry, problems: Problems) -> Reci
     return _Check(tree, registry, problems).recipe(name)
 
 
+def check_component(kind: Kind, name: str, block: Node, registry: Registry, problems: Problems) -> Stage | None:
+    """Options of a component that stands in no recipe, such as a trainer; None with its problems noted.
+
+    Args:
+        kind: Its kind.
+        name: Its name.
+        block: A mapping, its options.
+        registry: What is installed.
+        problems: Where to put what is wrong.
+    """
+    entries = block.value if isinstance(block.value, dict) else {}
+    named = Place(problems.title)
+    whole = Node({**entries, "use": Entry(named, Node(name, named))}, block.place)
+    return _Check(whole, registry, problems)._component(kind, whole, kind)
+
+
 class _Check:
     """One walk over one tree; a problem is noted and the walk goes on."""
 
@@ -54,12 +71,12 @@ class _Check:
     def recipe(self, name: str) -> Recipe:
         self._check_keys()
         self._check_version()
-        about, prompts = self._text("about", "", "text"), self._prompts()
-        stages: dict[str, Any] = {kind: self._stage(kind) for kind in SINGLE}
+        about, prompts = self._about(), self._prompts(name)
+        stages: dict[str, Any] = {"prompts": prompts, **{kind: self._stage(kind) for kind in SINGLE}}
         stages |= {stage: self._list(stage, kind) for stage, kind in LISTS.items()}
         tracklets = self._tracklets()
         self._problems.raise_if_any()
-        recipe = Recipe(name=name, about=about, prompts=prompts, tracklets=tracklets, **stages, origins={})
+        recipe = Recipe(name=name, about=about, tracklets=tracklets, **stages, origins={})
         return replace(recipe, origins=trace(recipe.filled(), self._tree))
 
     def _note(self, place: Place, path: str, message: str, hint: str = "") -> None:
@@ -83,26 +100,21 @@ class _Check:
         elif entry.node.value != VERSION or isinstance(entry.node.value, bool):
             self._note(entry.node.place, "version", f"found {found(plain(entry.node))}; this gazecut reads version {VERSION}")
 
-    def _text(self, key: str, default: str, wanted: str) -> str:
-        entry = self._entries.get(key)
+    def _about(self) -> str:
+        entry = self._entries.get("about")
         if entry is None:
-            return default
+            return ""
         if not isinstance(entry.node.value, str):
-            self._note(entry.node.place, key, f"found {found(plain(entry.node))}; wanted {wanted}")
-            return default
+            self._note(entry.node.place, "about", f"found {found(plain(entry.node))}; wanted text")
+            return ""
         return entry.node.value
 
-    def _prompts(self) -> str:
-        known = builtin_prompt_sets()
-        entry, wanted = self._entries.get("prompts"), f"the name of a prompt set: {', '.join(known)}"
+    def _prompts(self, recipe: str) -> PromptSet | None:
+        entry = self._entries.get("prompts")
         if entry is None:
-            self._missing("prompts", f"missing; wanted {wanted}")
-            return ""
-        name = self._text("prompts", "", wanted)
-        if isinstance(entry.node.value, str) and name not in known:
-            what = f'no prompt set is called "{shown(name)}"'
-            self._note(entry.node.place, "prompts", f"{what}; there are: {', '.join(known)}{did_you_mean(shown(name), known)}")
-        return name
+            self._missing("prompts", f"missing; wanted {wanted()}")
+            return None
+        return check_prompts(recipe, entry.node, self._note)
 
     def _tracklets(self) -> TrackletOptions:
         entry = self._entries.get("tracklets")
@@ -150,7 +162,7 @@ class _Check:
             self._note(entry.node.place, f"{path}.use", f"found {found(plain(entry.node))}; wanted a name; {self._installed(kind)}")
             return None
         try:
-            config = self._registry.config_class(kind, use if use in self._registry.names(kind) else shown(use))
+            config = self._registry.config_class(kind, use)
         except PluginError as error:
             self._note(entry.node.place, f"{path}.use", str(error), self._next_step(kind, use))
             return None
@@ -161,14 +173,25 @@ class _Check:
     def _options(self, model: type[BaseModel], block: Node, path: str, what: str, hint: str) -> BaseModel | None:
         try:
             # As JSON, so that a strict model takes what YAML can say: a list for a tuple, text for a path or an enumeration.
-            return model.model_validate_json(json.dumps(plain(block)))
+            options = model.model_validate_json(json.dumps(plain(block)))
         except ValidationError as error:
             for message in explain(error.errors(include_url=False), model, block, what):
                 place, _ = locate(block, message.path, message.of_key)
                 self._note(place, ".".join(filter(None, (path, dotted(message.path)))), message.text, hint)
         except Exception as error:  # noqa: BLE001  whatever the validators of a plugin raise is a problem of one component
             self._note(block.place, path, f"the options of {what} cannot be checked, its plugin raised {one_line(error)}", hint)
+        else:
+            return options if self._recordable(options, block.place, path, what, hint) else None
         return None
+
+    def _recordable(self, options: BaseModel, place: Place, path: str, what: str, hint: str) -> bool:
+        """Whether the manifest of a run can hold the options, those that nobody wrote included."""
+        try:
+            json.dumps(options.model_dump(mode="json"), allow_nan=False)
+        except Exception as error:  # noqa: BLE001  whatever the serialisers of a plugin raise, as above
+            self._note(place, path, f"the options of {what} cannot be recorded with a run: {one_line(error)}", hint)
+            return False
+        return True
 
     def _installed(self, kind: Kind) -> str:
         return f"installed: {', '.join(self._registry.names(kind)) or 'none'}"

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from gazecut.components import Kind
 from gazecut.options import Options
+from gazecut.prompts import PromptSet, builtin_prompt_sets, prompt_set
 from gazecut.recipe.origins import annotated
 from gazecut.recipe.problems import Place
 from gazecut.recipe.stages import LISTS, SINGLE
@@ -29,6 +30,13 @@ class TrackletOptions(Options):
 
     suppress_above: float = Field(default=0.7, ge=0, le=1)
     """IoU above which the candidate with the lower object score is dropped (DecAF, section 3.3)."""
+
+    link_above: float = Field(default=0.5, gt=0, le=1)
+    """Where a clip is looked at in windows: mean IoU, over the frames that two windows share, from which their objects are one."""
+
+    contrast_above: float = Field(default=0.0, ge=0, le=1)
+    """Where a clip is looked at in windows: least share of the attention for the object, in its best frame, that must exceed that for the
+    background, or the window shows nothing. 0 leaves it to the scorer; it needs a fusion that asks for the background."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class Recipe:
         about: What it is, for people.
         sampler: Chooses the frames that the MLLM sees.
         mllm: The multimodal LLM.
-        prompts: Name of the prompt set.
+        prompts: How the questions are worded.
         attribution: Turns attention into scores.
         fusion: The strategies; `fuse` in this order, `plan` in the reverse.
         selector: Chooses points.
@@ -74,7 +82,7 @@ class Recipe:
     about: str
     sampler: Stage
     mllm: Stage
-    prompts: str
+    prompts: PromptSet
     attribution: Stage
     fusion: tuple[Stage, ...]
     selector: Stage
@@ -98,7 +106,7 @@ class Recipe:
         head = {"version": VERSION, "about": self.about}
         blocks: dict[str, Any] = {kind: getattr(self, kind).filled() for kind in SINGLE}
         blocks |= {stage: [block.filled() for block in getattr(self, stage)] for stage in LISTS}
-        blocks |= {"prompts": self.prompts, "tracklets": self.tracklets.model_dump(mode="json")}
+        blocks |= {"prompts": _filled_prompts(self.prompts), "tracklets": self.tracklets.model_dump(mode="json")}
         return head | {key: blocks[key] for key in ORDER}
 
     def components(self, registry: Registry) -> list[dict[str, Any]]:
@@ -138,6 +146,12 @@ class Recipe:
 
 
 ORDER = ("sampler", "mllm", "prompts", "attribution", "fusion", "selector", "segmenter", "scorer", "tracklets", "exporters")
+
+
+def _filled_prompts(prompts: PromptSet) -> str | dict[str, str]:
+    """A built-in set by its name, any other by all its templates."""
+    builtin = prompts.name in builtin_prompt_sets() and prompts == prompt_set(prompts.name)
+    return prompts.name if builtin else dict(prompts.templates)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gazecut.recipe.problems import Place, Problems
+from gazecut.recipe.prompting import as_prompt_block
 from gazecut.recipe.sources import as_block
 from gazecut.recipe.stages import LISTS, SINGLE
 from gazecut.recipe.tree import Node, Path, locate, parse
@@ -47,6 +48,10 @@ def _traced(filled: Mapping[str, Any], tree: Node) -> Iterator[tuple[Path, Place
             items = node.value if node is not None and isinstance(node.value, list) else [None] * len(value)
             for index, (block, item) in enumerate(zip(value, items, strict=True)):
                 yield from _block(block, item, LISTS[key], (key, index))
+        elif key == "prompts" and node is not None and isinstance(value, dict):
+            block = as_prompt_block(node)
+            sets = _child(block, "extends")  # whoever named them chose all that the block does not word itself
+            yield from (((key, role), (_child(block, role) or sets or node).place) for role in value)
         else:
             yield from _leaves(value, node, (key,), Place(f"default of {key}"))
 

@@ -30,6 +30,24 @@ def override(tree: Node, overrides: Mapping[str, object] | Sequence[str], proble
     return tree
 
 
+def options_block(kind: str, overrides: Sequence[str], problems: Problems) -> Node:
+    """Texts "kind.option=value" as a block of options; for components that stand in no recipe.
+
+    Args:
+        kind: What every path starts with.
+        overrides: The texts.
+        problems: Where to put what is wrong with them.
+    """
+    block = Node({}, Place(COMMAND_LINE))
+    for path, value in _assignments(overrides, problems):
+        _, *rest = path.split(".")
+        if not rest:
+            problems.add(value.place, path, f'wanted "{kind}.option=value"')
+        elif not _too_deep(rest, f"{kind}.option", path, value.place, problems):
+            block = merge_block(block, _nested(rest, value))
+    return block
+
+
 def _assignments(overrides: Mapping[str, object] | Sequence[str], problems: Problems) -> list[tuple[str, Node]]:
     if isinstance(overrides, Mapping):
         pairs: list[tuple[str, object]] = [(str(path), value) for path, value in overrides.items()]
@@ -75,8 +93,7 @@ def _moved(node: Node, place: Place) -> Node:
 
 def _put(tree: Node, path: str, value: Node, problems: Problems) -> Node:
     stage, *rest = path.split(".")
-    if len(rest) > MOST_DEPTH:
-        problems.add(value.place, path, f"a path of more than {MOST_DEPTH} options; wanted stage.option")
+    if _too_deep(rest, "stage.option", path, value.place, problems):
         return tree
     if stage not in SETTABLE:
         what = "cannot be set" if stage in KEYS else f'no stage is called "{shown(stage)}"'
@@ -86,6 +103,12 @@ def _put(tree: Node, path: str, value: Node, problems: Problems) -> Node:
     if stage in LISTS and rest:
         return _put_in_list(tree, path, value, problems)
     return merge(tree, Node({stage: Entry(value.place, _nested(rest, value))}, tree.place))
+
+
+def _too_deep(options: Sequence[str], wanted: str, path: str, place: Place, problems: Problems) -> bool:
+    if len(options) > MOST_DEPTH:
+        problems.add(place, path, f"a path of more than {MOST_DEPTH} options; wanted {wanted}")
+    return len(options) > MOST_DEPTH
 
 
 def _put_in_list(tree: Node, path: str, value: Node, problems: Problems) -> Node:

@@ -13,8 +13,9 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from gazecut.components import Kind
-from gazecut.prompts import builtin_prompt_sets
+from gazecut.prompts import ROLES, builtin_prompt_sets
 from gazecut.recipe.model import VERSION, TrackletOptions
+from gazecut.recipe.prompting import ROLE
 from gazecut.recipe.sources import builtin_recipes
 from gazecut.recipe.stages import LISTS, SINGLE
 from gazecut.registry import Component, Registry
@@ -78,7 +79,7 @@ def _recipe(registry: Registry, definitions: Mapping[str, Any], whole: bool) -> 
         "version": {"const": VERSION, "description": "Version of the recipe format."},
         "about": {"type": "string", "description": "What the recipe is, for people."},
         "extends": {"type": "string", "minLength": 1, "examples": list(builtin_recipes()), "description": _ABOUT_EXTENDS},
-        "prompts": {"enum": list(builtin_prompt_sets()), "description": "Name of the prompt set."},
+        "prompts": _prompts(whole),
         "tracklets": _partial(_described(TrackletOptions, "")[0]),
     }
     for kind in SINGLE:
@@ -87,6 +88,22 @@ def _recipe(registry: Registry, definitions: Mapping[str, Any], whole: bool) -> 
         item = _stage(of, registry.names(of), definitions, whole=True)
         properties[stage] = {"type": "array", "items": item, "description": _ABOUT_STAGES[stage]}
     return {"properties": properties, "additionalProperties": False, **({"required": _REQUIRED} if whole else {})}
+
+
+def _prompts(whole: bool) -> Schema:
+    """Names of prompt sets, or a block of templates, which in a recipe that stands alone needs something to ask."""
+    names: Schema = {"enum": list(builtin_prompt_sets()), "description": "Name of a prompt set."}
+    over = "Prompt sets over each other: all of the first, then what each of the others words itself."
+    sets: Schema = {"anyOf": [names, {"type": "array", "items": names, "description": over}]}
+    text: Schema = {"type": "string", "pattern": r"\S"}
+    block: Schema = {
+        "type": "object",
+        "properties": {"extends": sets, **{role: {**text, "description": f"Template of the {role} question."} for role in ROLES}},
+        "propertyNames": {"pattern": f"^{ROLE}$"},
+        "additionalProperties": text,
+        **({"anyOf": [{"required": ["extends"]}, {"required": ["object"]}]} if whole else {}),
+    }
+    return {"anyOf": [*sets["anyOf"], block], "description": "How the questions are worded."}
 
 
 def _stage(kind: Kind, names: Iterable[str], definitions: Mapping[str, Any], whole: bool) -> Schema:

@@ -10,6 +10,7 @@ from pathlib import Path
 from gazecut.errors import RecipeError
 from gazecut.recipe.messages import found
 from gazecut.recipe.problems import Place, Problems
+from gazecut.recipe.prompting import merge_prompts
 from gazecut.recipe.stages import SINGLE
 from gazecut.recipe.syntax import MOST_CHARACTERS
 from gazecut.recipe.tree import Entry, Node, parse, plain, plant
@@ -124,14 +125,14 @@ def merge(parent: Node, child: Node) -> Node:
     """A child recipe over its parent.
 
     A stage with another `use` replaces the parent's whole; otherwise options merge, mappings within mappings. Lists (`fusion`,
-    `exporters`) replace.
+    `exporters`) replace. Of `prompts`, names replace and a block merges.
     """
     if not isinstance(parent.value, dict) or not isinstance(child.value, dict):
         return child
     entries = dict(parent.value)
     for key, entry in child.value.items():
-        node = as_block(entry.node) if key in SINGLE else entry.node
-        entries[key] = Entry(entry.key_place, merge_block(entries[key].node, node) if key in entries else node)
+        change = merge_prompts if key == "prompts" else _merge_components if key in SINGLE else merge_block
+        entries[key] = Entry(entry.key_place, change(entries[key].node, entry.node) if key in entries else entry.node)
     return Node(entries, child.place)
 
 
@@ -139,6 +140,11 @@ def merge_block(parent: Node, child: Node) -> Node:
     """One component's block over its parent's: another `use` replaces it whole, otherwise options merge."""
     use = component_name(child)
     return child if use is not None and use != component_name(parent) else _merged(parent, child)
+
+
+def _merge_components(parent: Node, child: Node) -> Node:
+    """The same where either may be a bare name."""
+    return merge_block(as_block(parent), as_block(child))
 
 
 def _merged(parent: Node, child: Node) -> Node:

@@ -68,7 +68,7 @@ def parse(text: str, source: str, problems: Problems, most: int = MOST_CHARACTER
 def plant(value: object, place: Place, problems: Problems, path: Path = ()) -> Node:
     """A tree of plain Python data, all of it at one place.
 
-    Tuples count as lists, numbers of NumPy as numbers; keys, and whatever else there is, become text.
+    Tuples count as lists, numbers and truth values of NumPy as such; keys, and whatever else there is, become text.
 
     Args:
         value: The data.
@@ -85,6 +85,8 @@ def plant(value: object, place: Place, problems: Problems, path: Path = ()) -> N
         return Node([plant(item, place, problems, (*path, index)) for index, item in enumerate(value)], place)
     if value is None or isinstance(value, bool):
         return Node(value, place)
+    if getattr(value, "shape", None) == () and str(getattr(value, "dtype", "")) == "bool":
+        return Node(bool(value), place)
     if isinstance(value, Integral):
         return Node(_integer(int(value), place, problems, path), place)
     return Node(float(value) if isinstance(value, Real) else _text(str(value), place, problems, path), place)
@@ -157,7 +159,8 @@ def _scalar(node: yaml.Node, place: Place, problems: Problems, path: Path) -> Sc
         return text.lower() == "true"
     if node.tag == INT_TAG:
         # Twenty digits tell that a number is too large; Python refuses to read thousands.
-        return _integer(int(text[:20]), place, problems, path)
+        size = int(text.lstrip("+-0")[:20] or "0")
+        return _integer(-size if text.startswith("-") else size, place, problems, path)
     if node.tag == FLOAT_TAG:
         number = float(text)
         if abs(number) == float("inf"):
