@@ -50,6 +50,16 @@ SCENE = Contents(
 )
 """A scene of the pocket world."""
 
+PARTIAL_NAME = "partial"
+"""The folder within a destination in which a result grows."""
+
+PARTIAL = Contents(
+    record="partial.json",
+    keys=frozenset({"expression", "recipe", "frames_done"}),
+    entries=frozenset({"partial.json"}),
+)
+"""A result that is still growing, or whose run was interrupted; not to be written into, so what else is in it is no entry of it."""
+
 _SORTS = (RESULT, SCENE)
 _OWN = "gazecut"
 
@@ -64,13 +74,24 @@ def foreign_entries(folder: Path) -> list[str]:
         OSError: The folder cannot be read.
     """
     records = {sort: record for sort in _SORTS if (record := sort.of(folder)) is not None}
-    if any(each.get("kind") == "exporter" and each.get("distribution") != _OWN for each in records.get(RESULT, {}).get("components", ())):
+    if _wrote_others(records.get(RESULT, {}).get("components")):
         return []
     entries = sorted(folder.iterdir())
     killed = any(is_workplace(entry) and was_publishing(entry) for entry in entries)
     known = _LITTER.union(*(sort.entries for sort in (_SORTS if killed else records)))
-    others = [entry for entry in entries if entry.name not in known and not is_workplace(entry) and not _is_own(entry)]
+    others = [entry for entry in entries if entry.name not in known and not (is_workplace(entry) or is_partial(entry) or _is_own(entry))]
     return [f"{entry.name}/" if entry.is_dir() else entry.name for entry in others]
+
+
+def _wrote_others(components: object) -> bool:
+    """Whether the components of a record, which anybody may have edited, include exporters of other distributions."""
+    listed = [each for each in components if isinstance(each, dict)] if isinstance(components, list) else []
+    return any(each.get("kind") == "exporter" and each.get("distribution") != _OWN for each in listed)
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a path is the folder in which a result grows, or grew when its run was killed."""
+    return path.name == PARTIAL_NAME and not path.is_symlink() and PARTIAL.of(path) is not None
 
 
 def _is_own(path: Path) -> bool:
@@ -78,6 +99,8 @@ def _is_own(path: Path) -> bool:
     if path.is_symlink() or not path.is_dir():
         return False
     try:
-        return any(sort.of(path) is not None for sort in _SORTS) or all(is_workplace(entry) for entry in path.iterdir())
+        return any(sort.of(path) is not None for sort in _SORTS) or all(
+            is_workplace(entry) or is_partial(entry) for entry in path.iterdir()
+        )
     except OSError:
         return False

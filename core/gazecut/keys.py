@@ -12,11 +12,13 @@ import platform
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from importlib import metadata
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gazecut.arrays import to_numpy
 from gazecut.cache import digest, digest_arrays
 from gazecut.components import Kind
 from gazecut.modules import find_module
@@ -28,10 +30,13 @@ if TYPE_CHECKING:
     from gazecut.pipeline import Pipeline
     from gazecut.recipe import Stage
 
-_SIGNS_OF_A_GPU = ("/proc/driver/nvidia/version", "/dev/kfd", "/dev/dxg")
+_SIGNS_OF_A_GPU = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg")  # containers may see a driver without devices
+_CHOICES_OF_GPUS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _LIBRARIES = ("numpy", "opencv-python-headless", "av", "pillow")
 
 Facts = dict[str, Any] | None
+
+_first_seen: dict[str, str | None] = {}  # packages, and their code when this process first asked for it
 
 
 class PipelineKeys:
@@ -48,7 +53,7 @@ class PipelineKeys:
         self._known: dict[tuple[Kind, bool], dict[str, Any]] = {}
 
     def component(self, kind: Kind) -> Facts:
-        """Name, options, versions, source and weights of a component; None where it is not of the recipe, or its weights are not known."""
+        """Name, options, versions, code and weights of a component; None where it is not of the recipe, or code or weights are unknown."""
         if self._pipeline.assigned(kind):
             return None
         # Loading may bring newer weights of a hub id than were here before: what is asked then is noted under those.
@@ -57,23 +62,27 @@ class PipelineKeys:
             stage: Stage = getattr(self._pipeline.recipe, kind)
             registry = self._pipeline.registry
             identity = registry.identity(kind, stage.use, stage.options, self._verify)
-            if identity is None:
-                return None
             component = registry.component(kind, stage.use)
+            source = code_in_use(component.spec.target.partition(":")[0])
+            if identity is None or source is None:
+                return None
             self._known[when] = {
                 **stage.filled(),
                 "from": str(component.origin),
                 "weights": identity,
-                "source": source_digest(component.spec.target.partition(":")[0].partition(".")[0]),
+                "source": source,
                 "libraries": versions(component.spec.requires),
             }
         return self._known[when]
 
     @cached_property
-    def surroundings(self) -> dict[str, Any]:
-        """The core itself, the libraries that it computes with, and the kind of device."""
+    def surroundings(self) -> Facts:
+        """The core itself, the libraries that it computes with, the kind of device and the seed; None where the core's code is unknown."""
+        core = code_in_use("gazecut")
+        if core is None:
+            return None
         return {
-            "core": source_digest("gazecut"),
+            "core": core,
             "libraries": versions(_LIBRARIES),
             "device": device_class(self._pipeline.runtime.device),
             "seed": self._pipeline.runtime.seed,
@@ -92,7 +101,8 @@ class ClipKeys:
             frames: Gives the sampled frames.
             kept: Whether there is anywhere to look; where not, nothing is decoded and digested in vain.
         """
-        self._pipeline, self._clip, self._frames, self._kept = pipeline, clip, frames, kept
+        self._pipeline, self._clip, self._frames = pipeline, clip, frames
+        self._kept = kept and pipeline.surroundings is not None
 
     def reading(self, query: Query, text: str, traced: bool) -> str | None:
         """Key of a worded query's answers, with its maps where it is traced."""
@@ -100,7 +110,7 @@ class ClipKeys:
             return None
         attribution = self._pipeline.component("attribution") if traced else {}
         steering = query.steering
-        soft = None if steering is None else [steering.place, digest_arrays({"soft": np.asarray(steering.embeddings)})]
+        soft = None if steering is None else [steering.place, digest_arrays({"soft": to_numpy(steering.embeddings)})]
         return self._key(
             self._pipeline.component("mllm"), attribution, {"view": query.view, "text": text, "steering": soft, "frames": self._pixels}
         )
@@ -130,50 +140,69 @@ class ClipKeys:
     def _whole_clip(self) -> str:
         whole = hashlib.blake2b(digest_size=20)
         for frame in self._clip.frames():
-            whole.update(frame.data)
-        return f"{self._clip.length} {self._clip.size} {whole.hexdigest()}"
+            whole.update(np.ascontiguousarray(frame).data)
+        return f"{self._clip.length} {self._clip.size} {self._clip.fps!r} {whole.hexdigest()}"
 
     def _key(self, *parts: Facts) -> str | None:
-        if any(part is None for part in parts):
-            return None
-        return digest([self._pipeline.surroundings, *parts])
+        return None if any(part is None for part in parts) else digest([self._pipeline.surroundings, *parts])
 
 
 def device_class(device: str) -> str:
     """The kind of device that a name will come to on this machine, as far as can be seen without loading a library.
 
-    "auto" is a different device where there is another driver, architecture or choice of visible GPUs.
+    "auto" is a different device where there is another sort of driver, another architecture or another choice of visible GPUs.
     """
     if device != "auto":
         return device.partition(":")[0]
     signs = [sign for sign in _SIGNS_OF_A_GPU if Path(sign).exists()]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all")
-    return f"auto: {platform.system()} {platform.machine()}, {', '.join(signs) or 'no GPU'}, visible {visible}"
+    visible = [f"{name}={os.environ[name]}" for name in _CHOICES_OF_GPUS if name in os.environ]
+    return f"auto: {platform.system()} {platform.machine()}, {', '.join(signs) or 'no GPU'}, visible {', '.join(visible) or 'all'}"
 
 
-def versions(distributions: Sequence[str]) -> dict[str, str]:
-    """Versions of installed distributions by name; "-" for one that is not."""
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Versions of what is installed, by name of a distribution or of a module that one brings; "-" for what is not."""
     found = {}
-    for name in distributions:
+    for name in names:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "-"
+            bringing = metadata.packages_distributions().get(name.partition(".")[0], ())
+            found[name] = ", ".join(f"{one} {metadata.version(one)}" for one in sorted(set(bringing))) or "-"
     return found
 
 
-def source_digest(package: str) -> str:
-    """A name for the code of a package or module: what is edited gets another, whatever its version says."""
+def code_in_use(module: str) -> str | None:
+    """A name for the code of the package around a module that this process runs: what is edited gets another, whatever its version says.
+
+    Returns:
+        None where that is not known: the code is in no file, as in a notebook; or its files were edited after this process first asked,
+        so that it may run the old code or, reloaded, the new.
+    """
+    package = _outermost(module)
+    found = None if package is None else source_digest(package)
+    return found if package is not None and _first_seen.setdefault(package, found) == found else None
+
+
+def source_digest(package: str) -> str | None:
+    """A name for what the files of a package or module hold; None where there are none that can be read."""
     spec = find_module(package)
     if spec is None or spec.origin is None:
-        return "-"
+        return None
     origin = Path(spec.origin)
-    files = sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]
     whole = hashlib.blake2b(digest_size=20)
-    for file in files:
-        whole.update(str(file.relative_to(origin.parent)).encode())
-        whole.update(file.read_bytes())
+    try:
+        for file in sorted(origin.parent.rglob("*.py")) if spec.submodule_search_locations else [origin]:
+            whole.update(str(file.relative_to(origin.parent)).encode())
+            whole.update(file.read_bytes())
+    except OSError:
+        return None
     return whole.hexdigest()
+
+
+def _outermost(module: str) -> str | None:
+    """The outermost package around a module, or the module itself; namespaces, which several distributions may share, are none."""
+    dotted = accumulate(module.split("."), lambda parent, child: f"{parent}.{child}")
+    return next((name for name in dotted if (spec := find_module(name)) is not None and spec.origin is not None), None)
 
 
 def _prompts(key: KeyFrames) -> str:

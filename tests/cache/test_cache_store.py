@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
+import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,7 +23,13 @@ from gazecut.cache import Store, default_folder, default_limit, digest, digest_a
 from gazecut.errors import RequestError
 
 KEY, OTHER = digest("one"), digest("two")
-MAPS = {"map": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "flags": np.array([True, False])}
+MAPS = {
+    "map": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "flags": np.array([True, False]),
+    "folded": np.arange(6, dtype=np.float16).reshape(2, 3).T,
+    "number": np.array(3.5),
+    "nothing": np.zeros((0, 2), np.int64),
+}
 FACTS = {"texts": ["a circle", "ein Kreis, größer"], "none": None}
 MIB = 2**20
 
@@ -40,7 +49,7 @@ def assert_same(store: Store) -> None:
     assert found.facts == FACTS
     assert {name: array.dtype for name, array in found.arrays.items()} == {name: array.dtype for name, array in MAPS.items()}
     for name, array in MAPS.items():
-        np.testing.assert_array_equal(found.arrays[name], array)
+        np.testing.assert_array_equal(found.arrays[name], array, strict=True)
 
 
 def test_what_was_written_is_read(store: Store) -> None:
@@ -148,6 +157,66 @@ def test_a_folder_that_refuses_is_reported_once(tmp_path: Path, caplog: pytest.L
     ]
 
 
+def test_a_disk_that_takes_no_writes_is_read_all_the_same(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.write("maps", KEY, MAPS, FACTS)
+
+    def refuse(*arguments: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert_same(store)
+
+
+def test_those_who_share_a_folder_can_read_what_others_wrote(store: Store) -> None:
+    before = os.umask(0o022)
+    try:
+        store.write("maps", KEY, MAPS, FACTS)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(file_of(store).stat().st_mode) == 0o644
+
+
+def test_what_others_keep_in_the_folder_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path, 4 * MIB)
+    others = [
+        tmp_path / "play" / "act" / "first.stage",
+        tmp_path / "play" / "ab" / "first.stage",
+        tmp_path / "maps" / OTHER[:2] / f"{KEY}.stage",  # in no place of a key
+        tmp_path / "deep" / "down" / ".writing-home",
+    ]
+    for path in others:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"mine")
+        os.utime(path, (0, 1000))
+    (tmp_path / "empty" / "folder").mkdir(parents=True)
+    for number in range(8):
+        store.write("maps", digest(number), {"map": np.zeros(MIB, np.uint8)}, {})
+    assert 0 < store.clear() <= 4 * MIB
+    assert [path.read_bytes() for path in others] == [b"mine"] * 4
+    assert (tmp_path / "empty" / "folder").is_dir()
+    assert store.entries() == []
+
+
+def test_folders_that_vanish_while_room_is_made_harm_nobody(tmp_path: Path) -> None:
+    store, other = Store(tmp_path, MIB), Store(tmp_path, MIB)
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            for number in range(50):
+                (tmp_path / "maps" / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+            other.clear()
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        for _ in range(300):
+            assert store.entries() == []
+    finally:
+        stop.set()
+        thread.join()
+
+
 WRITER = """
 import sys
 from pathlib import Path
@@ -185,6 +254,9 @@ def test_where_and_how_much(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("GAZECUT_CACHE", str(tmp_path))
     monkeypatch.setenv("GAZECUT_CACHE_GIB", "0.5")
     assert (default_folder(), default_limit()) == (tmp_path, 2**29)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GAZECUT_CACHE", "~/kept")  # as a file of settings has it, which no shell has read
+    assert default_folder() == tmp_path / "kept"
     monkeypatch.delenv("GAZECUT_CACHE")
     monkeypatch.delenv("GAZECUT_CACHE_GIB")
     assert default_folder().parts[-2:] == ("gazecut", "stages")

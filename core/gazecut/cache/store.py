@@ -11,13 +11,13 @@ import json
 import logging
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -39,6 +39,8 @@ _TEMPORARY = ".writing-"
 _ABANDONED = 3600.0  # seconds after which whoever was writing is taken for dead
 _ROOM = 0.9  # of the limit is left after making room, so that not every write has to
 _KEY = re.compile(r"[0-9a-f]{40}")
+_SPREAD = 2  # digits of a key that name the folder it lies in
+_PLACE = re.compile(r"[0-9a-f]{2}")
 _FACTS = "facts"
 
 
@@ -93,9 +95,10 @@ class Store:
         path = self._path(stage, key)
         try:
             content = path.read_bytes()
-            os.utime(path)
         except OSError:
             return None
+        with suppress(OSError):  # others may own it, or the disk take no writes: it can be read all the same
+            os.utime(path)
         stored = _unpacked(content, stage, key)
         if stored is None:
             _log.info("%s is damaged or of another version; it is removed and made again", path)
@@ -115,51 +118,53 @@ class Store:
         path, content = self._path(stage, key), _packed(arrays, facts, stage, key)
         if len(content) > self.limit:
             return
-        temporary: str | None = None
+        temporary = path.with_name(f"{_TEMPORARY}{uuid4().hex}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:  # with the rights that the umask leaves, so that those who share a folder can read it
                 file.write(content)
-            Path(temporary).replace(path)
+            temporary.replace(path)
         except OSError as error:
             if not self._refused:
                 self._refused = True
                 _log.warning("cannot keep results in %s: %s; going on without", self.folder, error.strerror or error)
         else:
-            temporary = None
             self._make_room(len(content))
         finally:
-            if temporary is not None:
-                with suppress(OSError):
-                    Path(temporary).unlink()
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def entries(self) -> list[Entry]:
-        """Every file, the one used last first."""
+        """Every file of the store, the one used last first; whatever else lies in the folder is none of its business."""
         found = []
-        for path in self.folder.glob(f"*/*/*{_SUFFIX}"):
-            with suppress(OSError):  # another run has just removed it
-                status = path.stat()
-                found.append(Entry(path.parent.parent.name, path.stem, status.st_size, status.st_mtime, path))
+        for path in (path for place in self._places() for path in _inside(place)):
+            if path.suffix == _SUFFIX and _KEY.fullmatch(path.stem) and path.parent.name == path.stem[:_SPREAD]:
+                with suppress(OSError):  # another run has just removed it
+                    status = path.stat()
+                    found.append(Entry(path.parent.parent.name, path.stem, status.st_size, status.st_mtime, path))
         return sorted(found, key=lambda entry: -entry.used)
 
     def clear(self) -> int:
-        """Remove everything, temporary files of dead runs too.
+        """Remove all that was written, temporary files of dead runs too.
 
         Returns:
             How many bytes that were.
         """
         freed = sum(_removed(entry) for entry in self.entries())
         self._sweep(older_than=0.0)
-        for folder in sorted((path for path in self.folder.glob("**/") if path != self.folder), reverse=True):
-            with suppress(OSError):
+        for folder in (folder for place in self._places() for folder in (place, place.parent)):
+            with suppress(OSError):  # not empty
                 folder.rmdir()
         return freed
 
     def _path(self, stage: str, key: str) -> Path:
         if not _KEY.fullmatch(key):
             raise ValueError(f'"{key}" is no key of the cache; wanted 40 hexadecimal digits')
-        return self.folder / stage / key[:2] / f"{key}{_SUFFIX}"
+        return self.folder / stage / key[:_SPREAD] / f"{key}{_SUFFIX}"
+
+    def _places(self) -> list[Path]:
+        """The folders that files of the store lie in."""
+        return [place for stage in _inside(self.folder) for place in _inside(stage) if _PLACE.fullmatch(place.name)]
 
     def _make_room(self, written: int) -> None:
         """Look at the whole folder at the first write, and again whenever a tenth of the limit was written since."""
@@ -176,16 +181,16 @@ class Store:
 
     def _sweep(self, older_than: float) -> None:
         """Remove what dead writers left."""
-        for path in self.folder.glob(f"*/*/{_TEMPORARY}*"):
+        for path in (path for place in self._places() for path in _inside(place)):
             with suppress(OSError):
-                if time.time() - path.stat().st_mtime >= older_than:
+                if path.name.startswith(_TEMPORARY) and time.time() - path.stat().st_mtime >= older_than:
                     path.unlink()
 
 
 def default_folder() -> Path:
     """Where results are kept: `GAZECUT_CACHE`, else the user's folder for such things."""
     named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named) if named else user_cache_path("gazecut") / "stages"
+    return Path(named).expanduser() if named else user_cache_path("gazecut") / "stages"
 
 
 def default_limit() -> int:
@@ -203,7 +208,7 @@ def default_limit() -> int:
 
 def _packed(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any], stage: str, key: str) -> bytes:
     metadata = {_FACTS: json.dumps({"stage": stage, "key": key, "facts": facts}, allow_nan=False)}
-    payload = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata)
+    payload = save({name: np.asarray(array, order="C") for name, array in arrays.items()}, metadata)
     return _MAGIC + hashlib.sha256(payload).digest() + payload
 
 
@@ -220,6 +225,14 @@ def _unpacked(content: bytes, stage: str, key: str) -> Stored | None:
         return Stored(load(payload), about["facts"])
     except (SafetensorError, ValueError, KeyError, TypeError):
         return None
+
+
+def _inside(folder: Path) -> list[Path]:
+    """What a folder holds; nothing where it is none, has just gone, or must not be read."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _removed(entry: Entry) -> int:
