@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gazecut.arrays import to_numpy
+from gazecut.cache import digest_arrays
 from gazecut.clip import PartClip
 from gazecut.interview import Inquiry
 from gazecut.protocols import Clip, Provenance
-from gazecut.result import JudgedTracklet
+from gazecut.recipe import Recipe
+from gazecut.result import JudgedTracklet, Window
+from gazecut.values import Query, Steering
 from gazecut.work import Work
 
 
@@ -56,12 +62,24 @@ def describe_clip(clip: Clip) -> dict[str, Any]:
 
 
 def describe_inquiry(inquiry: Inquiry) -> dict[str, Any]:
-    """Questions and answers, and what the questions' words weighed; none for maps that were given."""
+    """Questions and answers, what steered them, and what the questions' words weighed; none for maps that were given."""
     return {
         "category": inquiry.category,
         "attributes": inquiry.attributes,
         "answers": [asdict(record) for record in inquiry.records],
+        "steering": [_describe_steering(query, query.steering) for query in inquiry.readings if query.steering is not None],
         "prompt_weights": [{**asdict(one), "weights": one.weights.tolist()} for one in inquiry.prompt_weights],
+    }
+
+
+def _describe_steering(query: Query, steering: Steering) -> dict[str, Any]:
+    soft = np.asarray(to_numpy(steering.embeddings))
+    return {
+        "role": query.role,
+        "view": query.view,
+        "place": steering.place,
+        "tokens": len(soft),
+        "digest": digest_arrays({"embeddings": soft}),
     }
 
 
@@ -79,6 +97,34 @@ def describe_tracklets(tracklets: tuple[JudgedTracklet, ...]) -> list[dict[str, 
         }
         for judged in tracklets
     ]
+
+
+def describe_window(window: Window) -> dict[str, Any]:
+    """Where a window lies, what it showed, and how near its best candidate came."""
+    best = window.best
+    return {
+        "frames": [window.frames.start, window.frames.stop],
+        "own": [window.own.start, window.own.stop],
+        "frame_indices": window.frame_indices.tolist(),
+        "category": window.category,
+        "objects": list(window.objects),
+        "candidates": len(window.tracklets),
+        "best_score": None if best is None else best.score,
+        "contrast": window.contrast,
+    }
+
+
+def why_nothing(tracklets: Sequence[JudgedTracklet], windows: Sequence[Window], recipe: Recipe) -> str:
+    """How near the best candidate of a result without objects came, and what would keep it."""
+    told: list[tuple[JudgedTracklet, Window | None]] = [(one, window) for window in windows for one in window.tracklets]
+    told = told or [(one, None) for one in tracklets]
+    if not told:
+        return f"no candidate; a lower threshold of the selector may give some: gazecut show selector {recipe.selector.use}"
+    best, window = max(told, key=lambda each: each[0].score)
+    where = "" if window is None else f", in frames {window.frames.start} to {window.frames.stop - 1},"
+    why = "" if best.reason is None else f" ({best.reason})"
+    lower = f"gazecut show scorer {recipe.scorer.use}"
+    return f"the best candidate{where} scored {best.score:.2f} and was dropped{why}; a lower threshold of the scorer keeps it: {lower}"
 
 
 def describe_provenance(components: Mapping[str, Provenance]) -> dict[str, Any]:

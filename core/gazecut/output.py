@@ -18,13 +18,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gazecut.contents import RESULT, Contents, foreign_entries
+from gazecut.contents import PARTIAL_NAME, RESULT, Contents, foreign_entries, is_partial
 from gazecut.errors import OutputError
 from gazecut.interrupts import exposed, shielded
-from gazecut.workplace import Workplace, in_turn, sweep
+from gazecut.optional import StretchExporter
+from gazecut.protocols import Exporter
+from gazecut.stretch import stretches_of
+from gazecut.workplace import Workplace, held, in_turn, is_workplace, replaced_by, sweep
 
 if TYPE_CHECKING:
-    from gazecut.protocols import Exporter
     from gazecut.result import Result
 
 _SHOWN = 5  # names of entries that are in the way; more nobody reads
@@ -51,9 +53,24 @@ def write_output(result: Result, folder: str | Path, exporters: Sequence[Exporte
         OutputError: The folder cannot be made or written, or holds other files.
     """
     with staged(folder, force=force) as staging:
-        for exporter in exporters:
-            exporter.export(result, staging)
+        export_result(result, exporters, staging)
     return Path(folder)
+
+
+def export_result(result: Result, exporters: Sequence[Exporter], folder: Path) -> None:
+    """Have a result written as if it came just now: its stretches, then what takes the whole of it.
+
+    Args:
+        result: What to write.
+        exporters: Run in this order.
+        folder: It exists.
+    """
+    for exporter in exporters:
+        if isinstance(exporter, StretchExporter):
+            for stretch in stretches_of(result):
+                exporter.export_stretch(stretch, folder)
+    for each in exporters:
+        each.export(result, folder)
 
 
 def check_destination(folder: str | Path, *, force: bool = False) -> Path:
@@ -82,8 +99,10 @@ def check_destination(folder: str | Path, *, force: bool = False) -> Path:
         raise OutputError(
             f'cannot write results to "{folder}": "{present}" is not writable; give another folder or change its permissions.'
         )
-    if present == folder and not force:
-        _refuse_others(folder)
+    if present == folder:
+        _refuse_company(folder)
+        if not force:
+            _refuse_others(folder)
     return folder
 
 
@@ -107,6 +126,23 @@ def staged(destination: str | Path, contents: Contents = RESULT, *, force: bool 
         OutputError: The destination cannot be made or written, or holds other files.
     """
     destination = check_destination(destination, force=force)
+    with refusing(destination), at_work(destination) as workplace:
+        with exposed():
+            yield workplace.fresh
+        publish(workplace, destination, contents)
+        if contents is RESULT:
+            _remove_stale(workplace, destination / PARTIAL_NAME)
+
+
+@contextmanager
+def at_work(destination: Path) -> Iterator[Workplace]:
+    """A workplace in a destination, which is made if it is not there; what killed runs left behind is removed.
+
+    The block is shielded from interruptions; open it up where the time is spent.
+
+    Raises:
+        OSError: The destination cannot be made or written.
+    """
     with shielded():
         made = [place for place in (destination, *destination.parents) if not place.exists()]
         workplace: Workplace | None = None
@@ -114,19 +150,46 @@ def staged(destination: str | Path, contents: Contents = RESULT, *, force: bool 
             destination.mkdir(parents=True, exist_ok=True)
             workplace = Workplace.within(destination)
             sweep(destination, workplace, published=False)
-            with exposed():
-                yield workplace.fresh
-            with in_turn(destination):
-                _publish(workplace, destination, contents)
-            sweep(destination, workplace, published=True)
-        except OSError as exc:
-            raise OutputError(_refusal(destination, exc)) from exc
+            yield workplace
         finally:
             if workplace is not None:
                 workplace.remove()
             for place in made:
                 with suppress(OSError):  # holds results, or another run's
                     place.rmdir()
+
+
+@contextmanager
+def refusing(destination: Path) -> Iterator[None]:
+    """Say what the system refuses in the block as an OutputError, with what to do about it."""
+    try:
+        yield
+    except OSError as exc:
+        raise OutputError(_refusal(destination, exc)) from exc
+
+
+def publish(workplace: Workplace, destination: Path, contents: Contents = RESULT) -> None:
+    """Swap what is in a workplace in for what was there.
+
+    Args:
+        workplace: Whose new entries take their places.
+        destination: Where to.
+        contents: What such a folder consists of.
+
+    Raises:
+        OSError: The system refuses; everything is as it was then.
+    """
+    with in_turn(destination):
+        _swap(workplace, destination, contents)
+    sweep(destination, workplace, published=True)
+
+
+def _remove_stale(workplace: Workplace, partial: Path) -> None:
+    """Remove what an interrupted run left of an earlier result, unless it is going on."""
+    if is_partial(partial):
+        with suppress(OSError), held(partial) as ours:
+            if ours:
+                partial.replace(workplace.path / partial.name)
 
 
 def _nearest(folder: Path) -> Path:
@@ -142,11 +205,26 @@ def _nearest(folder: Path) -> Path:
     raise OutputError(f'cannot write results to "{folder}": nothing of that path exists; give the path of a folder, which may be new.')
 
 
+def _refuse_company(folder: Path) -> None:
+    partial = folder / PARTIAL_NAME
+    with refusing(folder):
+        if is_partial(partial):
+            with held(partial) as ours:
+                if not ours:
+                    raise OutputError(company(folder))
+
+
+def company(folder: Path) -> str:
+    """That another run is writing there."""
+    return f'cannot write results to "{folder}": another run is writing there right now. Wait for its end, or give another folder.'
+
+
 def _refuse_others(folder: Path) -> None:
-    try:
+    with refusing(folder):
         others = foreign_entries(folder)
-    except OSError as exc:
-        raise OutputError(_refusal(folder, exc)) from exc
+        if others:
+            with in_turn(folder):  # another run may just have moved its results in, of which this saw the files without their record
+                others = foreign_entries(folder)
     if others:
         shown = ", ".join(others[:_SHOWN])
         more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
@@ -163,10 +241,10 @@ def _refusal(destination: Path, exc: OSError | ValueError) -> str:
     return f'cannot write results to "{destination}": {reason}; {step}'
 
 
-def _publish(workplace: Workplace, destination: Path, contents: Contents) -> None:
+def _swap(workplace: Workplace, destination: Path, contents: Contents) -> None:
     """Swap new entries in; undo every step if one fails."""
     names = sorted((entry.name for entry in workplace.fresh.iterdir()), key=lambda name: (name == contents.record, name))
-    leaving = {*names, *(contents.entries if contents.of(destination) is not None else ())}
+    leaving = {*names, *(contents.entries if _has_earlier(workplace, destination, contents) else ())}
     replaced = workplace.begin_publishing()
     # The record leaves first and comes last.
     steps = [
@@ -175,12 +253,18 @@ def _publish(workplace: Workplace, destination: Path, contents: Contents) -> Non
         if os.path.lexists(destination / name)
     ]
     steps += [(workplace.fresh / name, destination / name) for name in names]
-    done: list[tuple[Path, Path]] = []
     try:
         for source, target in steps:
             source.replace(target)
-            done.append((source, target))
     except BaseException:
-        for source, target in reversed(done):
-            target.replace(source)
+        for source, target in reversed(steps):
+            # An interruption during a move comes after it, before Python could note that it is done: the disk tells.
+            if os.path.lexists(target) and not os.path.lexists(source):
+                target.replace(source)
         raise
+
+
+def _has_earlier(workplace: Workplace, destination: Path, contents: Contents) -> bool:
+    """Whether a destination holds an earlier result, or what a run that was killed left of one: its record is put aside first."""
+    aside = (replaced_by(entry) for entry in destination.iterdir() if is_workplace(entry) and entry != workplace.path)
+    return any(contents.of(place) is not None for place in (destination, *aside))

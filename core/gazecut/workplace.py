@@ -64,8 +64,9 @@ class Workplace:
 
     def begin_publishing(self) -> Path:
         """An empty folder for what is replaced; that it is there says that moves are under way."""
-        (self.path / _REPLACED).mkdir()
-        return self.path / _REPLACED
+        replaced = replaced_by(self.path)
+        replaced.mkdir()
+        return replaced
 
     def remove(self) -> None:
         """Remove it with all that is left in it."""
@@ -78,9 +79,14 @@ def is_workplace(path: Path) -> bool:
     return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
 
 
+def replaced_by(workplace: Path) -> Path:
+    """The folder for what the run of a workplace replaces; there from the moment when it begins to move its results."""
+    return workplace / _REPLACED
+
+
 def was_publishing(workplace: Path) -> bool:
     """Whether the run of a workplace had begun to move its results; so its destination may be a mixture until the next run."""
-    return (workplace / _REPLACED).exists()
+    return replaced_by(workplace).exists()
 
 
 def sweep(destination: Path, own: Workplace, published: bool) -> None:
@@ -112,6 +118,43 @@ def in_turn(destination: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[bool]:
+    """Hold a folder, so that no other run does while the block lasts; where the file system has no locks, all may.
+
+    Args:
+        folder: It exists.
+
+    Yields:
+        Whether this run has it; False where another one holds it, or has just removed it.
+    """
+    if fcntl is None:
+        yield True
+        return
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        yield _is_free(opened) and _is_at(opened, folder)
+    finally:
+        os.close(opened)
+
+
+def _is_free(folder: int) -> bool:
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # no locks here
+        return True
+    return True
+
+
+def _is_at(opened: int, folder: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(opened), folder.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove_if_dead(path: Path, now: float) -> None:

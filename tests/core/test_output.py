@@ -114,6 +114,26 @@ def test_a_failure_between_two_moves_is_undone(tmp_path, monkeypatch):
         assert {entry.name for entry in tmp_path.iterdir()} == {"masks", "run.json"}
 
 
+@pytest.mark.parametrize("moves", range(1, 5))
+def test_an_interruption_right_after_a_move_is_undone(tmp_path, monkeypatch, moves):
+    """Ctrl-C that comes while the system moves a file is raised after that move."""
+    fill(tmp_path, "old", 3)
+    before = tree(tmp_path)
+    real, left = Path.replace, [moves]
+
+    def replace(source, target):
+        real(source, target)
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", replace)
+    with pytest.raises(KeyboardInterrupt), staged(tmp_path) as folder:
+        fill(folder, "new", 1)
+    assert tree(tmp_path) == before
+    assert {entry.name for entry in tmp_path.iterdir()} == {"masks", "run.json"}
+
+
 def test_runs_into_one_folder_end_one_after_the_other(tmp_path):
     with staged(tmp_path) as first, staged(tmp_path) as second:
         assert first != second

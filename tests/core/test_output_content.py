@@ -76,6 +76,12 @@ def test_exporters_of_others_may_have_written_any_name(tmp_path):
     assert foreign_entries(tmp_path) == []
 
 
+@pytest.mark.parametrize("components", [None, 3, "exporter", ["exporter"], {"kind": "exporter"}])
+def test_a_record_that_somebody_edited_is_still_a_record(tmp_path, components):
+    touch(result(tmp_path, components=components) / "table.csv")
+    assert foreign_entries(tmp_path) == ["table.csv"]
+
+
 def test_the_refusal_names_the_first_entries_and_what_to_do(tmp_path):
     touch(*(tmp_path / f"{letter}.txt" for letter in "gfedcba"))
     message = (

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gazecut import workplace
-from gazecut.output import staged
+from gazecut.output import check_destination, staged
 from gazecut.workplace import in_turn
 
 RUN = """
@@ -145,6 +145,17 @@ def test_killed_between_two_moves(tmp_path, moves):
     assert (tmp_path / "masks.json").read_text() == "new"
 
 
+@pytest.mark.parametrize("moves", range(1, 7))
+def test_of_a_run_that_was_killed_nothing_old_stays_beside_the_next_result(tmp_path, moves):
+    """Six moves: four old entries leave, two of three new ones come; at the seventh the record is there."""
+    write(tmp_path, "old")
+    (tmp_path / "overlay.mp4").write_text("old")
+    killed = subprocess.run([sys.executable, "-c", PUBLISH, str(tmp_path), str(moves)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    write(tmp_path, "new")
+    assert names(tmp_path) == {"masks", "masks.json", "run.json"}, "an old overlay would lie"
+
+
 def test_publishing_waits_for_its_turn(tmp_path):
     ended = threading.Event()
 
@@ -160,6 +171,25 @@ def test_publishing_waits_for_its_turn(tmp_path):
     thread.join()
     assert ended.is_set()
     assert (tmp_path / "run.json").exists()
+
+
+def test_results_that_are_just_coming_in_are_not_taken_for_foreign(tmp_path, monkeypatch):
+    """Another run publishes while its folder is looked at: no record yet at the first look, all files at the second."""
+    first = threading.Event()
+    real = Path.read_text
+
+    def read_text(path, *arguments, **options):
+        try:
+            return real(path, *arguments, **options)
+        finally:
+            if path == tmp_path / "run.json" and not first.is_set():
+                first.set()
+                write(tmp_path, "other")
+
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert check_destination(tmp_path) == tmp_path
+    assert first.is_set()
+    assert "other" in (tmp_path / "run.json").read_text()
 
 
 def test_many_at_once_leave_one_whole_result(tmp_path):
