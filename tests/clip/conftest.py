@@ -44,6 +44,9 @@ def smooth() -> Callable[..., np.ndarray]:
     return frames
 
 
+SAME_BYTES = {"x264-params": "cpu-independent=1", "threads": "1"}  # otherwise an encoder may write a clip in two ways
+
+
 @pytest.fixture
 def write_video(tmp_path: Path) -> WriteVideo:
     """Writes a video: write_video(name, frames (T, H, W, 3 or 4), **settings) -> path.
@@ -56,7 +59,9 @@ def write_video(tmp_path: Path) -> WriteVideo:
         path = tmp_path / name
         fps = settings.get("fps", 25)
         with av.open(str(path), "w", format=settings.get("format"), options=settings.get("container", {})) as container:
-            stream = container.add_stream(settings.get("codec", "libx264"), rate=fps, options=settings.get("options", {}))
+            codec = settings.get("codec", "libx264")
+            same = SAME_BYTES if codec == "libx264" else {}
+            stream = container.add_stream(codec, rate=fps, options={**same, **settings.get("options", {})})
             stream.height, stream.width = frames.shape[1:3]
             stream.pix_fmt = settings.get("pix_fmt", "yuv420p")
             if "aspect" in settings:

@@ -261,3 +261,11 @@ def test_rates_that_lie_give_way_to_time_stamps(write_video, moving_bar, monkeyp
         assert scan._rate(coded, [0, step, 2 * step]) == 25.0
         assert scan._rate(coded, [0, 2 * step, 4 * step]) == 12.5
         assert scan._rate(coded, []) == 25.0
+
+
+def test_a_bare_stream_that_was_cut_is_told_every_time(write_video, moving_bar):
+    path = write_video("clip.h264", moving_bar(60))
+    cut(path, packet_ends(path)[40] - 30)
+    for _ in range(40):  # where threads decode a frame each, one in ten passed for whole
+        with pytest.raises(ClipError, match="is damaged: frame 40"):
+            open_clip(path)

@@ -44,7 +44,7 @@ def open_clip(source: Source, start: Moment | None = None, end: Moment | None = 
         The clip; a `PartClip`, whose `part` says which frames these are, where a part was asked for.
 
     Raises:
-        ClipError: There is nothing there, it is no video that can be decoded from end to end, or it has no such part.
+        ClipError: There is nothing there, it is no video that can be decoded from end to end, or it has no such part; a stream has none.
     """
     check_part(start, end, every)
     clip = _open(source)

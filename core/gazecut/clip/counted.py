@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from gazecut.clip.part import frame_times
 from gazecut.protocols import Clip
 from gazecut.work import Work
 
@@ -24,6 +25,11 @@ class CountedClip:
         """Take the clip, and where to count."""
         self._clip, self._work = clip, work
         self.name, self.length, self.fps, self.size = clip.name, clip.length, clip.fps, clip.size
+
+    @property
+    def times(self) -> np.ndarray:
+        """Seconds from the first frame to each, (T,) float64, as `frame_times` gives them of the clip."""
+        return frame_times(self._clip)
 
     def frames(self, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
         """Frames (H, W, 3) uint8 RGB, all or those at ascending indices, counted as they are taken.

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gazecut.clip.indices import checked_indices
+from gazecut.clip.passing import PassingClip
 from gazecut.errors import ClipError
 from gazecut.protocols import Clip
 
@@ -86,9 +87,11 @@ class PartClip:
             every: Keep each n-th frame, at least 1.
 
         Raises:
-            ClipError: A moment cannot be understood, the start lies beyond the end of the clip, or no frame is left.
+            ClipError: A moment cannot be understood, the start lies beyond the end of the clip, no frame is left, or it is a stream.
         """
         check_part(start, end, every)
+        if isinstance(clip, PassingClip):
+            raise ClipError(f'clip "{clip.name}" is a stream, of which no part can be taken; cut it before, or save it to a file first.')
         times = frame_times(clip)
         first = 0 if start is None else _frame_at(start, times, clip.fps)
         stop = clip.length if end is None else min(_frame_at(end, times, clip.fps), clip.length)

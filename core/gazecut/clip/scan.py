@@ -65,6 +65,9 @@ def scan(path: Path) -> VideoIndex:
     if missing > 0:
         raise ClipError(f'"{path}" is cut short: its last {missing} bytes are missing. {CURE}')
     container, stream, decoder = open_stream(path)
+    if container.duration is None:
+        # That such a file was cut short only the decoder can tell; with a frame for each thread it hands frames out before it knows.
+        decoder.thread_type = "SLICE"
     with container:
         found = _Findings(path)
         try:

@@ -47,10 +47,19 @@ def open_stream(path: Path) -> tuple[InputContainer, VideoStream, VideoCodecCont
         container = av.open(f"file:{path}", options=_OPTIONS)  # else FFmpeg takes "16:9.mp4" for a protocol
     except (av.FFmpegError, OSError, ValueError) as exc:
         raise ClipError(unreadable(path, exc)) from exc
+    return (container, *moving_picture(container, path))
+
+
+def moving_picture(container: InputContainer, path: Path) -> tuple[VideoStream, VideoCodecContext]:
+    """The first moving picture of a container, and a decoder for it; where there is none, the container is closed.
+
+    Raises:
+        ClipError: It has no video stream, or one whose frames are too large.
+    """
     moving = [stream for stream in container.streams.video if not stream.disposition & _COVERS]
     if moving and container.format.name not in _TEXT_FORMATS:
         try:
-            return container, moving[0], _decoder(path, moving[0])
+            return moving[0], _decoder(path, moving[0])
         except ClipError:
             container.close()
             raise
