@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gazecut.components import hookimpl
 
-_RESET_PEAK = "5"  # Linux: forget the highest resident size so far
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # of Linux
+_RESET_PEAK = "5"  # forget the highest resident size so far
 _highest = 0  # of the process, as its peak is: what was forgotten is remembered here
 
 
@@ -86,11 +87,10 @@ def highest_resident() -> int:
 
 
 def _peak_since_reset() -> int:
-    status = Path("/proc/self/status")
-    if status.exists():
-        peak = next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    with suppress(OSError, StopIteration):  # not Linux, or a sandbox whose kernel does not tell this
+        peak = next(int(line.split()[1]) for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
         with suppress(OSError):  # a container may not allow it
-            Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+            _CLEAR.write_text(_RESET_PEAK)
         return peak * 1024
     try:
         import resource

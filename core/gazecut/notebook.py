@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from gazecut.errors import ClipError
 from gazecut.pictures.frames import with_attention, with_objects
 from gazecut.pictures.painting import resized
 from gazecut.pictures.palette import object_colour
@@ -27,13 +28,20 @@ _GAP = 4
 
 
 def to_html(result: Result) -> str:
-    """A picture, a line of text and a table; stands alone, and reads on light and dark pages."""
+    """A picture, a line of text and a table; stands alone, and reads on light and dark pages.
+
+    Where the frames are gone, as those of a stream or of a file that was moved since, it says so in the picture's place.
+    """
     title = escape(result.expression or result.clip.name)
-    return (
-        f'<div class="gazecut"><p><b>{title}</b> — {escape(_summary(result))}</p>'
-        f'<img alt="above: where the model looked; below: what was found" src="{_data_url(_strip(result))}">'
-        f"{_table(result)}</div>"
-    )
+    return f'<div class="gazecut"><p><b>{title}</b> — {escape(_summary(result))}</p>{_picture(result)}{_table(result)}</div>'
+
+
+def _picture(result: Result) -> str:
+    try:
+        strip = _strip(result)
+    except ClipError as error:
+        return f"<p>no picture: {escape(str(error))}</p>"
+    return f'<img alt="above: where the model looked; below: what was found" src="{_data_url(strip)}">'
 
 
 def _strip(result: Result) -> np.ndarray:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -14,11 +14,15 @@ import numpy as np
 
 from gazecut.cache import Store, default_folder, default_limit
 from gazecut.clip import Moment, Source
+from gazecut.clip.array import NOMINAL_FPS
+from gazecut.clip.passing import PassingClip
 from gazecut.components import Kind
-from gazecut.errors import DeviceError
+from gazecut.errors import DeviceError, PromptError
 from gazecut.keys import PipelineKeys
 from gazecut.observers import Observers
+from gazecut.optional import BackboneBound, WindowSampler
 from gazecut.plugins import discover
+from gazecut.prompts import sentence
 from gazecut.protocols import (
     Attribution,
     Exporter,
@@ -35,7 +39,9 @@ from gazecut.recipe import Recipe, Stage, load_recipe
 from gazecut.registry import Registry
 from gazecut.result import Result
 from gazecut.session import ClipSession
+from gazecut.stretch import Stretch
 from gazecut.values import Query
+from gazecut.windowed import WindowedSession
 
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 _Component = TypeVar("_Component")
@@ -126,19 +132,59 @@ class Pipeline:
             finally:
                 self._runs -= 1
 
-    def open(self, source: Source, *, start: Moment | None = None, end: Moment | None = None, every: int = 1) -> ClipSession:
+    def open(
+        self, source: Source, *, start: Moment | None = None, end: Moment | None = None, every: int = 1, in_windows: bool = False
+    ) -> ClipSession:
         """A session on one clip: many expressions, one prefill. Close it, or use it in a `with` block.
+
+        Where the recipe's sampler has windows, and for a stream, the session goes through the clip window by window.
 
         Args:
             source: Video file, folder of images, array (T, H, W, 3) uint8 RGB, iterator of frames, or clip.
             start: First moment of the part to look at: seconds, text such as "1:02.5", or a frame such as "240f".
             end: The moment that ends the part, itself outside.
             every: Keep each n-th frame, at least 1.
+            in_windows: Go window by window in any case, as a stream does: where the sampler has no windows, in those of 64 frames, each
+                with its own sample.
 
         Raises:
             ClipError: The source cannot be read, or has no such part.
         """
-        return ClipSession(self, source, start, end, every)
+        windowed = in_windows or isinstance(source, PassingClip) or isinstance(self.sampler, WindowSampler)
+        return (WindowedSession if windowed else ClipSession)(self, source, start, end, every)
+
+    def stream(
+        self, frames: Iterable[object], expressions: str | Sequence[str], *, fps: float = NOMINAL_FPS, name: str = "stream"
+    ) -> Iterator[Stretch]:
+        """Masks of frames that come one by one, as from a camera or a pipe; memory does not grow, however long it goes on.
+
+        A frame's masks come when the window is complete whose own frames it is among: at most one window later. Stop taking, or close
+        the iterator, to end it; everything is freed then. An error ends it, and what came before stays valid.
+
+        Args:
+            frames: Frames (H, W, 3) uint8 RGB of one size, arrays or tensors.
+            expressions: What to segment, one or several.
+            fps: Frames per second.
+            name: What to call the stream in messages.
+
+        Returns:
+            For each window, one stretch per expression in their order: frames with their masks, and the images, which are gone when the
+            stretch is.
+
+        Raises:
+            PromptError: There is no expression, or one is empty.
+            ClipError: No frame came, one has another dtype, shape or size, or the recipe's sampler needs the whole clip.
+        """
+        asked = [expressions] if isinstance(expressions, str) else list(expressions)
+        if not asked:
+            raise PromptError("there is no expression to stream masks of; wanted one or more.")
+        for expression in asked:
+            sentence(expression)
+        return self._stream(PassingClip(frames, fps, name), asked)
+
+    def _stream(self, clip: PassingClip, expressions: Sequence[str]) -> Iterator[Stretch]:
+        with WindowedSession(self, clip) as session, closing(session.stretches(expressions)) as stretches:
+            yield from stretches
 
     def segment(self, source: Source, expression: str) -> Result:
         """Masks of what an expression names.
@@ -169,10 +215,16 @@ class Pipeline:
             return session.segment_maps(maps, frame_indices)
 
     def plan(self) -> list[Query]:
-        """The questions of one expression: one object query, changed by the fusion strategies from last to first."""
+        """The questions of one expression: one object query, changed by the fusion strategies from last to first.
+
+        Raises:
+            WeightsError: A strategy lacks what it steers with, or it was made for another model than the one that is loaded.
+        """
         queries: Sequence[Query] = [Query("object", self.recipe.view, "object")]
         for strategy in reversed(self.fusion):
             queries = strategy.plan(queries)
+        if "mllm" in self.__dict__:
+            self._check_backbone(self.mllm)
         return list(queries)
 
     @cached_property
@@ -183,7 +235,9 @@ class Pipeline:
     @cached_property
     def mllm(self) -> MLLMBackend:
         """The multimodal LLM."""
-        return cast(MLLMBackend, self._build("mllm", self.recipe.mllm))
+        backend = cast(MLLMBackend, self._build("mllm", self.recipe.mllm))
+        self._check_backbone(backend)
+        return backend
 
     @cached_property
     def attribution(self) -> Attribution:
@@ -226,6 +280,11 @@ class Pipeline:
     def assigned(self, kind: Kind) -> bool:
         """Whether a component was set by hand, so that the recipe does not say what it is."""
         return kind in self.__dict__ and kind not in self._built
+
+    def _check_backbone(self, backend: MLLMBackend) -> None:
+        for strategy in self.fusion:
+            if isinstance(strategy, BackboneBound):
+                strategy.check_backbone(backend.describe())
 
     def _build(self, kind: Kind, stage: Stage) -> object:
         self._built.add(kind)

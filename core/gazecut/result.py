@@ -101,8 +101,44 @@ def suppressed_prompts(points: Points, tracklets: Sequence[JudgedTracklet], fram
 
 
 @dataclass(frozen=True, eq=False)
+class Window:
+    """One window of a clip that was looked at in windows, with its evidence for one expression.
+
+    Attributes:
+        frames: All frames that it saw, indices into the clip.
+        own: Those whose masks are taken from it.
+        frame_indices: (Ts,) int64, its sampled frames, indices into the clip.
+        tracklets: Every candidate left at the end of its loop, on its sampled frames; without logits.
+        objects: Ids of the result's objects that it shows.
+        scores: Their scores in this window, in that order; the result has the best of all windows.
+        answers: Everything asked about it, with the answers.
+        category: The category chosen over its object answers; None where none was asked for.
+        contrast: How far the attention for the object stands out of that for the background, in [0, 1]; None where that was not asked.
+    """
+
+    frames: range
+    own: range
+    frame_indices: np.ndarray
+    tracklets: tuple[JudgedTracklet, ...]
+    objects: tuple[int, ...]
+    scores: tuple[float, ...]
+    answers: tuple[AnswerRecord, ...]
+    category: str | None
+    contrast: float | None
+
+    @property
+    def best(self) -> JudgedTracklet | None:
+        """The candidate with the best score; None where there is none."""
+        return max(self.tracklets, key=lambda one: one.score, default=None)
+
+
+@dataclass(frozen=True, eq=False)
 class Result:
     """Masks of one expression on one clip.
+
+    Of a clip that was looked at in windows, sampled frames are those of all windows, of each the ones among its own frames. Tracklets are
+    those that such frames prompted: they are absent outside of their window, and have no logits. Answers, category and words are those
+    of the window with the best score; `windows` has the others.
 
     Attributes:
         expression: As the user typed it; empty for `segment_maps`.
@@ -118,6 +154,8 @@ class Result:
         exporters: What `save` writes.
         prompt_weights: What each traced question's words weighed, in the order they were asked; none where model or attribution do not
             tell.
+        windows: The windows in which the clip was looked at; none where it was looked at as a whole.
+        remark: What people should know of it, such as how near the best candidate came where nothing was kept; empty for nothing.
     """
 
     expression: str
@@ -132,6 +170,8 @@ class Result:
     manifest: Mapping[str, Any]
     exporters: Sequence[Exporter] = ()
     prompt_weights: tuple[PromptWeights, ...] = ()
+    windows: tuple[Window, ...] = ()
+    remark: str = ""
 
     @property
     def suppressed(self) -> np.ndarray:

@@ -151,7 +151,7 @@ def test_runs_side_by_side_say_the_same_and_leave_whole_entries(
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=60)[0].strip() for process in processes]
+    said = [process.communicate(timeout=600)[0].strip() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert set(said) == {facts(segmented(square, cache=False))}
     store = Store(own_cache, default_limit())
@@ -162,8 +162,9 @@ def test_runs_side_by_side_say_the_same_and_leave_whole_entries(
 
 
 STUCK = """
-import os, time
-real = os.fdopen
+import time
+from pathlib import Path
+real = Path.open
 
 class Half:
     def __init__(self, file):
@@ -178,7 +179,7 @@ class Half:
         print("in the middle", flush=True)
         time.sleep(600)
 
-os.fdopen = lambda handle, mode="r", *rest, **options: Half(real(handle, mode)) if mode == "wb" else real(handle, mode, *rest, **options)
+Path.open = lambda path, mode="r", *rest, **options: Half(real(path, mode)) if mode == "xb" else real(path, mode, *rest, **options)
 """
 
 
@@ -194,7 +195,7 @@ def test_a_run_killed_in_the_middle_of_a_write_leaves_nothing_behind_that_counts
     process.stdin.flush()
     assert process.stdout.readline() == "in the middle\n"
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     assert process.returncode == -signal.SIGKILL
     left = list(own_cache.rglob(".writing-*"))
     assert len(left) == 1

@@ -6,14 +6,17 @@ import base64
 import re
 from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gazecut import Pipeline
+from gazecut.clip.passing import PassingClip
 from gazecut.notebook import HEIGHT, MOST_FRAMES
 from gazecut.result import Result
+from gazecut.testing import fake_pipeline
 
 
 @pytest.fixture
@@ -54,3 +57,20 @@ def test_nothing_found_is_said(scripted: Callable, attribution: object, square: 
     html = pipeline.segment(square, "the square")._repr_html_()
     assert "nothing found, 0 candidates" in html
     assert "<table>" not in html
+
+
+def test_frames_that_are_gone_leave_words_and_table(square: np.ndarray, tmp_path: Path) -> None:
+    folder = tmp_path / "a<b"
+    folder.mkdir()
+    for number, image in enumerate(square):
+        Image.fromarray(image).save(folder / f"{number}.png")
+    result = fake_pipeline().segment(folder, "the square")
+    assert "<img" in result._repr_html_()
+    folder.rename(tmp_path / "elsewhere")
+    html = result._repr_html_()
+    assert "<img" not in html
+    assert "<p>no picture: cannot read the image &quot;" in html
+    assert "a&lt;b" in html
+    assert "<table>" in html
+    with fake_pipeline().open(PassingClip(iter(square), 8.0, "camera")) as session:
+        assert "no picture: clip &quot;camera&quot; is a stream" in session.segment("the square")._repr_html_()

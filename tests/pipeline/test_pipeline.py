@@ -150,9 +150,10 @@ def test_given_maps_need_no_mllm(square: np.ndarray, square_maps: dict) -> None:
         (np.full((2, 3, 3), np.nan), [0, 1], r"finite values in \[0, 1\]"),
         (np.zeros((2, 3, 3)), [1, 0], "ascend strictly within 0 to 7"),
         (np.zeros((2, 3, 3)), [0, 8], "ascend strictly within 0 to 7"),
+        (np.zeros((2, 3, 3)), [0.5, 2.0], r"must be whole numbers that ascend strictly within 0 to 7; got \[0.5, 2.0\]"),
     ],
 )
-def test_given_maps_are_checked(square: np.ndarray, maps: np.ndarray, indices: list[int], message: str) -> None:
+def test_given_maps_are_checked(square: np.ndarray, maps: np.ndarray, indices: list[float], message: str) -> None:
     with pytest.raises(ShapeError, match=message):
         Pipeline.from_recipe("pocket").segment_maps(square, maps, np.array(indices))
 

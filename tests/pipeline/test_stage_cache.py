@@ -117,6 +117,17 @@ def test_several_expressions_share_notes_with_single_ones(square: np.ndarray, ru
     np.testing.assert_array_equal(again.masks, both[1].masks)
 
 
+def test_expressions_that_are_alike_are_asked_once(square: np.ndarray) -> None:
+    pipeline = fake_pipeline(cache=False)
+    with pipeline.open(square) as session:
+        first, _, again = session.segment_many(["the square", "the bright thing", "the square"])
+    assert isinstance(pipeline.mllm, FakeMLLM)
+    for asked in (pipeline.mllm.completed, pipeline.mllm.asked):
+        assert len(asked) == len(set(asked))
+    assert first.answers == again.answers
+    np.testing.assert_array_equal(first.masks, again.masks)
+
+
 def test_damage_is_mended(run: Callable[..., Any], own_cache: Path) -> None:
     first, _, _ = run()
     for number, path in enumerate(sorted(own_cache.rglob("*.stage"))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import cv2
 import numpy as np
@@ -52,7 +53,7 @@ def dim(image: np.ndarray, covers: Sequence[np.ndarray], share: float) -> np.nda
     dark = cv2.convertScaleAbs(image, alpha=1 - share)
     if not covers:
         return dark
-    light = np.max(covers, axis=0) if len(covers) > 1 else covers[0]
+    light = reduce(np.maximum, covers)  # one by one: of many objects a stack would double what is held
     return cv2.blendLinear(image, dark, light, 1 - light)
 
 

@@ -27,7 +27,7 @@ _OKABE_ITO: tuple[Colour, ...] = (
 )
 _SHADES = ((0.0, PAPER), (0.5, PAPER), (0.45, INK))
 
-MOST_OBJECTS = 255
+MOST_COLOURS = 255
 """A palette image has 256 values, and 0 is the background."""
 
 
@@ -52,5 +52,5 @@ def readable_on(colour: Colour) -> Colour:
 
 def png_palette() -> list[int]:
     """256 colours as PNG wants them, (768,) values 0 to 255: black for the background, then the objects'."""
-    colours = [(0, 0, 0), *(object_colour(number) for number in range(1, MOST_OBJECTS + 1))]
+    colours = [(0, 0, 0), *(object_colour(number) for number in range(1, MOST_COLOURS + 1))]
     return [value for colour in colours for value in colour]
