@@ -60,7 +60,10 @@ def _consistency(values: Array, covers: Array, mean: Literal["mean", "otsu"], pe
 def _attended(values: Array, mean: Literal["mean", "otsu"]) -> Array:
     """B, (T, h, w) bool."""
     if mean == "mean":
-        return values > namespace(values).mean(values, axis=(1, 2), keepdims=True)
+        xp = namespace(values)
+        mean_of_frame, highest = (measure(values, axis=(1, 2), keepdims=True) for measure in (xp.mean, xp.max))
+        lowest = xp.min(values, axis=(1, 2), keepdims=True)
+        return (values > mean_of_frame) & (highest > lowest)  # of a flat map the mean is its value only up to rounding
     masks = np.stack([otsu_mask(heat) for heat in to_numpy(values)])
     return like(masks.astype(np.float64), values) > 0
 
@@ -79,5 +82,4 @@ class AttentionConsistencyScorer:
         covers = np.stack([area_average(tracklet.masks.astype(values.dtype), values.shape[1:]) for tracklet in tracklets])
         consistency = _consistency(values, covers, self._config.mean, self._config.penalty).astype(np.float64)
         scores = (np.array([tracklet.object_score for tracklet in tracklets]) + consistency) / 3
-        kept, reasons = by_rule(scores, self._config.keep)
-        return Judgement(scores, kept, consistency, reasons)
+        return by_rule(scores, self._config.keep, consistency)

@@ -18,5 +18,4 @@ class ObjectScoreScorer:
     def judge(self, tracklets: Tracklets, maps: MapSet, fused: HeatMaps) -> Judgement:
         """Scores of K tracklets, in [0, 1]; the maps are not looked at."""
         scores = np.array([tracklet.object_score for tracklet in tracklets], np.float64) / 2
-        kept, reasons = by_rule(scores, self._keep)
-        return Judgement(scores, kept, reasons=reasons)
+        return by_rule(scores, self._keep)

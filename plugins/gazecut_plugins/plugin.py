@@ -16,6 +16,32 @@ def register_sampler(register: Register) -> None:
             config="gazecut_plugins.config:UniformOptions",
         )
     )
+    register(
+        ComponentSpec(
+            name="every",
+            summary="a frame each so many seconds",
+            target="gazecut_plugins.every:EverySampler",
+            config="gazecut_plugins.config:EveryOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="windows",
+            summary="overlapping windows of a long clip or a stream, one after the other",
+            target="gazecut_plugins.windows:WindowsSampler",
+            config="gazecut_plugins.config:WindowsOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="scenes",
+            summary="windows that begin and end at the cuts of a film",
+            target="gazecut_plugins.scenes:ScenesSampler",
+            config="gazecut_plugins.config:ScenesOptions",
+            needs="gazecut[scenes]",
+            requires=("scenedetect",),
+        )
+    )
 
 
 @hookimpl
@@ -56,6 +82,14 @@ def register_scorer(register: Register) -> None:
             summary="the prompt's attention and the segmenter's own trust",
             target="gazecut_plugins.object_score:ObjectScoreScorer",
             config="gazecut_plugins.config:ObjectScoreOptions",
+        )
+    )
+    register(
+        ComponentSpec(
+            name="pearson",
+            summary="correlation with the attention of each view; keeps the best (SteerSeg)",
+            target="gazecut_plugins.pearson:PearsonScorer",
+            config="gazecut_plugins.config:PearsonOptions",
         )
     )
 

@@ -24,15 +24,16 @@ from gazecut_plugins.keep import by_rule
     ],
 )
 def test_a_rule_says_why(keep, scores, kept, reasons):
-    found, said = by_rule(np.array(scores, np.float64), keep)
-    assert (found.tolist(), said) == (kept, reasons)
-    assert Judgement(np.array(scores, np.float64), found, reasons=said).reasons == reasons
+    found = by_rule(np.array(scores, np.float64), keep)
+    assert isinstance(found, Judgement)
+    assert (found.kept.tolist(), found.reasons) == (kept, reasons)
 
 
 @given(scores=st.lists(st.floats(-2, 2), max_size=6), above=st.floats(-1, 1), otherwise=st.sampled_from(["best", "none"]))
 def test_what_is_said_is_true(scores, above, otherwise):
-    kept, reasons = by_rule(np.array(scores), KeepAbove(above=above, otherwise=otherwise))
-    for score, stays, reason in zip(scores, kept, reasons, strict=True):
+    found = by_rule(np.array(scores), KeepAbove(above=above, otherwise=otherwise))
+    assert found.fallback == (bool(scores) and otherwise == "best" and max(scores) <= above)
+    for score, stays, reason in zip(scores, found.kept, found.reasons, strict=True):
         assert stays == (not reason.startswith("not"))
         if reason.startswith(("above", "not above")):
             assert (score > above) == stays

@@ -93,6 +93,19 @@ def test_otsu_mean_attends_to_less() -> None:
     assert by_otsu < 0
 
 
+@pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy], ids=["numpy", "torch"])
+@pytest.mark.parametrize("grid", [(5, 7), (13, 17), (28, 50)])
+def test_a_flat_map_attends_to_nothing_however_its_mean_is_rounded(grid: tuple[int, int], kind: Callable) -> None:
+    maps = np.zeros((2, *grid), np.float32)
+    maps[0, :2, :2] = 1
+    covers = np.zeros((2, 2, *grid), bool)
+    covers[0, 0, :2, :2] = True
+    covers[1, 1] = True  # the flat frame alone
+    for level in (0.1, 0.3, 1 / 3, 0.7):
+        maps[1] = level
+        np.testing.assert_allclose(np.asarray(attention_consistency(kind(maps), kind(covers))), [1, 0], atol=1e-6)
+
+
 def test_consistency_names_the_axis_that_does_not_fit() -> None:
     with pytest.raises(ShapeError, match=r"tracklets has shape \(1, 2, 8, 8\); wanted \(K, 3, H, W\)"):
         attention_consistency(np.zeros((3, 2, 2)), np.zeros((1, 2, 8, 8), bool))

@@ -9,6 +9,7 @@ import pytest
 
 from gazecut import rle
 from gazecut.errors import SegmenterError
+from gazecut.testing.fakes import FakeSegmenterSession
 from gazecut.tracklets import KeyFrames, follow_kept
 from gazecut.values import FrameMasks, HeatMaps, MaskTrack, Points, Tracklet
 
@@ -29,10 +30,11 @@ def tracklet(prompt_frame: int, column: int) -> Tracklet:
     return Tracklet(prompt_frame, np.zeros((1, 2)), 0.5, 0.5, track, np.zeros((2, 3, 3), np.float16))
 
 
-class OneByOne:
+class OneByOne(FakeSegmenterSession):
     """Columns move to the right, one a frame."""
 
     def __init__(self, order: Sequence[int] = range(LENGTH)) -> None:
+        super().__init__(np.zeros((LENGTH, *SIZE), bool))
         self.order, self.asked = order, []
 
     def propagate(self, frame: int, masks: np.ndarray, *_: object) -> Iterator[FrameMasks]:
@@ -44,7 +46,10 @@ class OneByOne:
 class Together(OneByOne):
     """The same for all prompts at once, frame by frame."""
 
+    sweeps = 0
+
     def propagate_together(self, prompts: Sequence[tuple[int, np.ndarray]], *_: object) -> Iterator[tuple[int, FrameMasks]]:
+        self.sweeps += 1
         ways = [self.propagate(*prompt) for prompt in prompts]
         for items in zip(*ways, strict=True):
             yield from reversed(list(enumerate(items)))
@@ -61,6 +66,12 @@ def test_each_group_starts_from_its_own_key_frame(session: OneByOne) -> None:
         np.testing.assert_array_equal(track.masks(), np.stack([mask_of(column + frame - start) for frame in range(LENGTH)]))
 
 
+def test_all_groups_go_through_the_clip_at_once_where_the_session_offers_that() -> None:
+    session = Together()
+    follow_kept(session, KEPT, KEY, LENGTH)
+    assert session.sweeps == 1
+
+
 @pytest.mark.parametrize("kind", [OneByOne, Together])
 @pytest.mark.parametrize(
     ("order", "message"),
@@ -73,6 +84,18 @@ def test_each_group_starts_from_its_own_key_frame(session: OneByOne) -> None:
 def test_frames_that_do_not_come_once_are_refused(kind: type[OneByOne], order: list[int], message: str) -> None:
     with pytest.raises(SegmenterError, match=message):
         follow_kept(kind(order), KEPT, KEY, LENGTH)
+
+
+class Merging(OneByOne):
+    """Takes all prompts for one."""
+
+    def propagate(self, frame: int, masks: np.ndarray, *asked: object) -> Iterator[FrameMasks]:
+        return super().propagate(frame, masks.any(axis=0, keepdims=True), *asked)
+
+
+def test_another_number_of_objects_is_refused() -> None:
+    with pytest.raises(SegmenterError, match="the segmenter gave 1 mask on frame 0 for 2 objects; each object must have one"):
+        follow_kept(Merging(), KEPT, KEY, LENGTH)
 
 
 def test_nothing_kept_asks_for_nothing() -> None:

@@ -6,8 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pytest
 
-from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept
+from gazecut.testing.fakes import FakeSegmenterSession
+from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept, mask_overlaps
 from gazecut.values import Candidates, FrameMasks, HeatMaps, MapSet, Points
 from gazecut_plugins.attention_consistency import AttentionConsistencyScorer
 from gazecut_plugins.config import AttentionConsistencyOptions
@@ -176,3 +178,26 @@ def test_loop_equals_transcription_over_200_sessions() -> None:
 
     events = ("no points", "suppressed", "dropped", "dropped after it flagged another", "deleted")
     assert all(met[event] for event in (*events, "fall-back to the best", "several key frames kept")), met
+
+
+class OnItsDevice(FakeSegmenterSession):
+    """Compares masks itself, and counts how many pairs."""
+
+    pairs = 0
+
+    def overlaps(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        self.pairs += len(first) * len(second)
+        return mask_overlaps(first, second)
+
+
+def test_a_session_that_compares_masks_itself_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = np.zeros((2, *SIZE), bool)
+    truth[:, 4:12, 4:12] = True
+    points = Points.single_clicks(np.array([[frame, 0.3, 0.3, 0.9] for frame in (0, 0, 1)]))
+    key = KeyFrames(np.arange(2), HeatMaps(np.ones((2, *GRID), np.float32)), points)
+    wanted = find_tracklets(FakeSegmenterSession(truth), key, 0.7)
+    monkeypatch.setattr("gazecut.tracklets.mask_overlaps", None)
+    session = OnItsDevice(truth)
+    found = find_tracklets(session, key, 0.7)
+    assert session.pairs == 2 * 2 + 2 * 0 + 1 * 1 + 1 * 1, "two candidates, then one against the tracklet that they left"
+    assert [one.object_score for one in found] == [one.object_score for one in wanted]
