@@ -15,9 +15,12 @@ from PIL import Image
 from safetensors import safe_open
 
 from gazecut import rle
+from gazecut.clip import ArrayClip
 from gazecut.errors import OutputError
+from gazecut.output import export_result
 from gazecut.pictures.palette import object_colour, png_palette
 from gazecut.result import FoundObject, ResultMaps
+from gazecut.stretch import Stretch
 from gazecut.values import MaskTrack
 from gazecut_plugins.exporters.config import HeatmapsOptions, ManifestOptions, MasksOptions
 from gazecut_plugins.exporters.heatmaps import HeatmapsExporter
@@ -27,7 +30,7 @@ from gazecut_plugins.exporters.masks import MasksExporter, id_map
 
 def test_a_palette_image_for_every_frame(make_result, tmp_path):
     result = make_result(size=(47, 63))
-    MasksExporter(MasksOptions()).export(result, tmp_path)
+    export_result(result, [MasksExporter(MasksOptions())], tmp_path)
     files = sorted((tmp_path / "masks").iterdir())
     assert [file.name for file in files] == [f"{frame:05d}.png" for frame in range(6)]
     for frame, file in enumerate(files):
@@ -49,7 +52,7 @@ def test_each_pixel_goes_to_the_best_object_there(scores, seed):
         FoundObject(number, score, MaskTrack.from_masks(mask, (4, 5)))
         for number, (score, mask) in enumerate(zip(scores, masks, strict=True), start=1)
     ]
-    ids = id_map(objects, (4, 5), 0)
+    ids = id_map(Stretch("", ArrayClip(np.zeros((8, 4, 5, 3), np.uint8)), range(7, 8), tuple(objects)), 7)
     for y, x in np.ndindex(4, 5):
         there = [found for found, mask in zip(objects, masks, strict=True) if mask[0, y, x]]
         assert ids[y, x] == (min(there, key=lambda found: (-found.score, found.id)).id if there else 0)
@@ -57,7 +60,7 @@ def test_each_pixel_goes_to_the_best_object_there(scores, seed):
 
 def test_codes_are_whole_and_complete(make_result, tmp_path):
     result = make_result()
-    MasksExporter(MasksOptions()).export(result, tmp_path)
+    export_result(result, [MasksExporter(MasksOptions())], tmp_path)
     content = json.loads((tmp_path / "masks.json").read_text(encoding="utf-8"))
     assert list(content) == ["size", "fps", "objects"]
     assert content["size"] == [48, 64]
@@ -73,19 +76,25 @@ def test_codes_are_whole_and_complete(make_result, tmp_path):
 
 
 def test_nothing_found_is_a_valid_result(make_result, tmp_path):
-    MasksExporter(MasksOptions()).export(make_result(scores=()), tmp_path)
+    export_result(make_result(scores=()), [MasksExporter(MasksOptions())], tmp_path)
     assert json.loads((tmp_path / "masks.json").read_text())["objects"] == []
     assert len(list((tmp_path / "masks").iterdir())) == 6
     with Image.open(tmp_path / "masks" / "00003.png") as image:
         assert not np.asarray(image).any()
 
 
-def test_more_objects_than_a_palette_has_colours(make_result, tmp_path):
-    empty = MaskTrack((48, 64), (None,) * 6)
-    result = make_result(objects=tuple(FoundObject(number, 0.5, empty) for number in range(1, 257)))
-    with pytest.raises(OutputError, match=r"masks: 256 objects, but a palette image tells 255 apart; raise the scorer's `keep\.above`"):
-        MasksExporter(MasksOptions()).export(result, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_ids_beyond_the_palette_are_sixteen_bit(make_result, tmp_path):
+    first, second = (rle.encode(np.arange(48 * 64).reshape(48, 64) % 7 == rest) for rest in (0, 1))
+    low = FoundObject(255, 0.9, MaskTrack((48, 64), (first, None, first) + (None,) * 3))
+    high = FoundObject(300, 0.5, MaskTrack((48, 64), (None, second, second) + (None,) * 3))
+    export_result(make_result(objects=(low, high)), [MasksExporter(MasksOptions())], tmp_path)
+    for frame, (mode, shown) in enumerate([("P", {0, 255}), ("I;16", {0, 300}), ("I;16", {0, 255, 300}), ("P", {0})]):
+        with Image.open(tmp_path / "masks" / f"{frame:05d}.png") as image:
+            assert image.mode == mode
+            ids = np.asarray(image)
+        assert set(np.unique(ids).tolist()) == shown
+        for found in (low, high):
+            assert np.array_equal(ids == found.id, found.track.mask(frame))
 
 
 def test_colours_differ():
@@ -121,8 +130,8 @@ def test_the_same_result_gives_the_same_bytes(make_result, tmp_path):
     for name in ("one", "two"):
         folder = tmp_path / name
         folder.mkdir()
-        for exporter in (MasksExporter(MasksOptions()), HeatmapsExporter(HeatmapsOptions()), ManifestExporter(ManifestOptions())):
-            exporter.export(make_result(), folder)
+        exporters = [MasksExporter(MasksOptions()), HeatmapsExporter(HeatmapsOptions()), ManifestExporter(ManifestOptions())]
+        export_result(make_result(), exporters, folder)
         written.append({str(file.relative_to(folder)): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()})
     assert written[0] == written[1]
     assert len(written[0]) == 6 + 3

@@ -11,6 +11,7 @@ import pytest
 from gazecut.components import ComponentSpec
 from gazecut.errors import OutputError
 from gazecut.options import Options
+from gazecut.output import export_result
 from gazecut_plugins.plugin import register_exporter
 
 
@@ -32,7 +33,7 @@ def test_each_is_built_from_nothing_and_writes(name, make_result, tmp_path):
     assert all(field.description for field in config.model_fields.values()), "every option has a meaning"
     exporter = _named(spec.target)(config())
     assert type(exporter).__name__.endswith("Exporter")
-    exporter.export(make_result(), tmp_path)
+    export_result(make_result(), [exporter], tmp_path)
     assert any(tmp_path.iterdir())
 
 

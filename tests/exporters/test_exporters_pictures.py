@@ -12,10 +12,11 @@ from PIL import Image, ImageFont
 
 from gazecut.clip import open_clip
 from gazecut.errors import OutputError
+from gazecut.output import export_result
 from gazecut.pictures.painting import coverage, heated, spots
 from gazecut.pictures.palette import PAPER, object_colour
 from gazecut.result import Result, ResultMaps
-from gazecut.testing import fake_pipeline, moving_square
+from gazecut.testing import fake_pipeline, moving_square, samples
 from gazecut.values import Points
 from gazecut_plugins.exporters import overlay, sheet_tiles
 from gazecut_plugins.exporters.config import OverlayOptions, SheetOptions
@@ -29,13 +30,13 @@ PLAIN = {"shortest_side": 0, "legend": False}
 
 def exported_video(result: Result, folder: Path, **options: object) -> np.ndarray:
     folder.mkdir(exist_ok=True)
-    OverlayExporter(OverlayOptions(**options)).export(result, folder)
+    export_result(result, [OverlayExporter(OverlayOptions(**options))], folder)
     return np.stack(list(open_clip(folder / "overlay.mp4").frames()))
 
 
 def exported_sheet(result: Result, folder: Path, **options: object) -> np.ndarray:
     folder.mkdir(exist_ok=True)
-    SheetExporter(SheetOptions(**options)).export(result, folder)
+    export_result(result, [SheetExporter(SheetOptions(**options))], folder)
     with Image.open(folder / "evidence" / "sheet.png") as image:
         assert image.mode == "RGB"
         return np.asarray(image)
@@ -115,7 +116,7 @@ def test_an_encoder_that_stops(make_result, tmp_path, monkeypatch):
 
     monkeypatch.setattr(overlay.av, "open", full)
     with pytest.raises(OutputError, match=r"overlay\.mp4: the encoder stopped: .*no space.*; make room, or leave exporter `overlay` out"):
-        OverlayExporter(OverlayOptions()).export(make_result(), tmp_path)
+        export_result(make_result(), [OverlayExporter(OverlayOptions())], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -167,11 +168,11 @@ def test_sheets_are_the_same_every_time(make_result, tmp_path):
 
 
 def test_kept_candidates_are_named_like_their_objects_and_dropped_ones_by_letters(make_result):
-    named = named_candidates(make_result(dropped=2).tracklets)
+    named = named_candidates(make_result(dropped=2))
     assert [one.name for one in named] == ["1", "2", "a", "b"]
     assert [one.tracklet.score for one in named] == [0.9, 0.95, 0.2, pytest.approx(0.15)]
     assert named[1].colour == object_colour(2)
-    many = [one.name for one in named_candidates(make_result(dropped=60).tracklets)[2:]]
+    many = [one.name for one in named_candidates(make_result(dropped=60))[2:]]
     assert len(set(many)) == 60
     assert many[24:28] == ["y", "z", "aa", "ab"]
     assert many[51:54] == ["az", "ba", "bb"]
@@ -220,6 +221,25 @@ def test_text_is_shortened_and_wrapped_to_its_width():
     assert " ".join(lettering.wrapped("one two three", 20, 60, lines=9)) == "one two three"
 
 
+def test_a_word_that_no_line_holds_goes_on_in_the_next():
+    lettering, word = Lettering(), "Donaudampfschifffahrtsgesellschaft" * 2
+    lines = lettering.wrapped(f"a {word} b", 20, 150, lines=9)
+    assert all(lettering.width(line, 20) <= 150 for line in lines)
+    assert "".join(lines).replace(" ", "") == f"a{word}b"
+    assert lettering.wrapped("wide", 20, 1, lines=4) == ["w", "i", "d", "…"]
+
+
+def test_text_of_pages_is_set_with_few_looks(monkeypatch):
+    looks, width = [], Lettering.width
+    monkeypatch.setattr(Lettering, "width", lambda self, text, size: looks.append(text) or width(self, text, size))
+    for text in ("word " * 500, "w" * 2500):
+        looks.clear()
+        lines = Lettering().wrapped(text, 17, 280, lines=3)
+        assert len(lines) == 3
+        assert lines[-1].endswith("…")
+        assert len(looks) < 60
+
+
 def test_letters_that_the_own_font_lacks_come_from_the_system_or_lose_their_accents(monkeypatch):
     from gazecut_plugins.exporters import lettering as module
 
@@ -255,7 +275,7 @@ def test_a_sheet_from_notes_is_the_same_file(tmp_path):
         pipeline = fake_pipeline({"scorer": "object-score"})
         result = pipeline.segment(frames, "the square")
         (tmp_path / name).mkdir()
-        SheetExporter(SheetOptions()).export(result, tmp_path / name)
+        export_result(result, [SheetExporter(SheetOptions())], tmp_path / name)
         sheets.append((tmp_path / name / "evidence" / "sheet.png").read_bytes())
         assert ("mllm" in pipeline.built()) == (name == "fresh")
         assert result.prompt_weights
@@ -278,6 +298,29 @@ def test_reasons_words_and_suppressed_prompts_are_on_the_sheet(make_result, tmp_
         other = exported_sheet(dataclasses.replace(result, **change), tmp_path / name)
         assert other.shape != sheet.shape or not np.array_equal(other, sheet), name
     assert exported_sheet(dataclasses.replace(result, prompt_weights=()), tmp_path / "lower").shape[0] < sheet.shape[0]
+
+
+def test_the_legend_of_many_objects_tells_the_best_and_how_many_more(tmp_path, monkeypatch):
+    written: list[tuple[float, str]] = []
+    write = Lettering.write
+    monkeypatch.setattr(
+        Lettering, "write", lambda self, draw, at, text, *rest: written.append((at[0], text)) or write(self, draw, at, text, *rest)
+    )
+    result = samples.result(objects=30)
+    worst_first = tuple(dataclasses.replace(found, score=found.id / 30) for found in result.objects)
+    export_result(dataclasses.replace(result, objects=worst_first), [OverlayExporter(OverlayOptions())], tmp_path)
+    told = [text for _, text in sorted(written) if text != result.expression]
+    shown = (len(told) - 1) // 2
+    assert told[-1] == f"{30 - shown} more"
+    assert told[:-1:2] == [str(number) for number in range(31 - shown, 31)]
+    assert told[1:-1:2] == [f"{number / 30:.2f}" for number in range(31 - shown, 31)]
+
+
+@pytest.mark.parametrize("size", [(900, 2), (2, 900)])
+def test_tiles_of_strips_stay_small(size, make_result, tmp_path):
+    height, width = exported_sheet(make_result(size=size), tmp_path).shape[:2]
+    assert height < 2000
+    assert width < 2000
 
 
 @pytest.mark.parametrize("size", [(20, 400), (400, 20), (100, 768), (768, 100)])

@@ -7,6 +7,7 @@ others is set in the first font of the system that has them all.
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_right
 from functools import cache
 
 from PIL import ImageDraw, ImageFont
@@ -51,30 +52,35 @@ class Lettering:
         text = " ".join(text.split())
         if self.width(text, size) <= width:
             return text
-        fitting = (text[:length].rstrip() + _ELLIPSIS for length in range(len(text) - 1, 0, -1))
-        return next((short for short in fitting if self.width(short, size) <= width), _ELLIPSIS)
+        return text[: self._fitting_letters(text, size, width, _ELLIPSIS)].rstrip() + _ELLIPSIS
 
     def wrapped(self, text: str, size: int, width: float, lines: int) -> list[str]:
-        """The text over at most so many lines, broken between words; the last line is shortened if need be."""
+        """The text over at most so many lines, broken between words, or within one that no line holds; the last is shortened if need be."""
         done: list[str] = []
-        words = text.split()
-        while words and len(done) < lines - 1:
-            count = next((count for count in range(len(words), 1, -1) if self.width(" ".join(words[:count]), size) <= width), 1)
-            done.append(self.shortened(" ".join(words[:count]), size, width))
-            words = words[count:]
-        return [*done, self.shortened(" ".join(words), size, width)] if words else done
+        rest = " ".join(text.split())
+        while rest and len(done) < lines - 1:
+            end = max(1, self._fitting_letters(rest, size, width))
+            if end < len(rest) and (space := rest.rfind(" ", 0, end + 1)) > 0:
+                end = space
+            done.append(rest[:end].rstrip())
+            rest = rest[end:].lstrip()
+        return [*done, self.shortened(rest, size, width)] if rest else done
 
     def write(self, draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, colour: Colour, anchor: str = "lm") -> None:
         """Draw one line, anchored as Pillow names it: "lm" is the middle of its left edge."""
         line, font = self._fitting(text, size)
         draw.text(at, line, fill=colour, font=font, anchor=anchor)
 
+    def _fitting_letters(self, text: str, size: int, width: float, end: str = "") -> int:
+        """How many letters of a text fit into so many pixels, with an end behind them; halved, for answers may be pages long."""
+        return bisect_right(range(1, len(text) + 1), width, key=lambda count: self.width(text[:count].rstrip() + end, size))
+
     def _fitting(self, text: str, size: int) -> tuple[str, Font]:
         """A line and a font that has its letters; without one, letters without their accents."""
         line = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in text)
-        letters = frozenset(line) - {" "}
+        letters = set(line) - {" "}
         for file in (self._file, None, *_SYSTEM_FONTS):
-            if _has(file, letters):
+            if all(_has(file, letter) for letter in letters):
                 return line, _font(file, size)
         plain = unicodedata.normalize("NFKD", line)
         return "".join(letter for letter in plain if not unicodedata.combining(letter)), _font(self._file, size)
@@ -86,9 +92,9 @@ def _font(file: str | None, size: int) -> Font:
 
 
 @cache
-def _has(file: str | None, letters: frozenset[str]) -> bool:
+def _has(file: str | None, letter: str) -> bool:
     try:
-        return all(_shape(file, letter) != _shape(file, _NO_LETTER) for letter in letters)
+        return _shape(file, letter) != _shape(file, _NO_LETTER)
     except OSError:  # not on this system
         return False
 

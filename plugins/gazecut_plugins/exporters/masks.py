@@ -3,60 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from gazecut.errors import OutputError
-from gazecut.pictures.palette import MOST_OBJECTS, png_palette
-from gazecut.result import FoundObject, Result
+from gazecut.pictures.palette import MOST_COLOURS, png_palette
+from gazecut.result import Result
+from gazecut.stretch import Stretch
 from gazecut_plugins.exporters.config import MasksOptions
 
 
 class MasksExporter:
-    """Writes `masks/00000.png` and so on, one for every frame of the clip, and `masks.json`.
+    """Writes `masks/00000.png` and so on, one for every frame of the clip, as frames come, and `masks.json` at the end.
 
-    In the images the value of a pixel is an object's id, 0 the background; where objects overlap the better score wins. The
+    In the images the value of a pixel is an object's id, 0 the background; where objects overlap the better score wins, in windows the
+    better one of the window. An image that shows an id above 255, as an hour of film may, is 16-bit grey, for a palette ends there. The
     codes in `masks.json` are whole, overlaps included.
     """
 
     def __init__(self, config: MasksOptions) -> None:
         """Take the options, of which there are none."""
 
-    def export(self, result: Result, folder: Path) -> None:
-        """Write both forms.
-
-        Raises:
-            OutputError: More than 255 objects, which a palette image cannot tell apart.
-        """
-        if len(result.objects) > MOST_OBJECTS:
-            raise OutputError(
-                f"masks: {len(result.objects)} objects, but a palette image tells {MOST_OBJECTS} apart; raise the scorer's `keep.above`."
-            )
-        (folder / "masks").mkdir()
+    def export_stretch(self, stretch: Stretch, folder: Path) -> None:
+        """Write the images of a stretch."""
+        (folder / "masks").mkdir(exist_ok=True)
         palette = png_palette()
-        for frame in range(result.clip.length):
-            image = Image.fromarray(id_map(result.objects, result.clip.size, frame))
-            image.putpalette(palette)
+        for frame in stretch.frames:
+            ids = id_map(stretch, frame)
+            image = Image.fromarray(ids)
+            if ids.dtype == np.uint8:
+                image.putpalette(palette)
             image.save(folder / "masks" / f"{frame:05d}.png")
-        text = json.dumps(_codes(result), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        (folder / "masks.json").write_text(text + "\n", encoding="utf-8")
+
+    def export(self, result: Result, folder: Path) -> None:
+        """Write the codes."""
+        with (folder / "masks.json").open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_codes(result))
 
 
-def id_map(objects: Sequence[FoundObject], size: tuple[int, int], frame: int) -> np.ndarray:
-    """Object ids on one frame, (H, W) uint8; 0 is the background, the better score wins, then the lower id."""
-    ids = np.zeros(size, np.uint8)
-    for found in sorted(objects, key=lambda one: (one.score, -one.id)):
-        if found.track.codes[frame] is not None:
-            ids[found.track.mask(frame)] = found.id
-    return ids
+def id_map(stretch: Stretch, frame: int) -> np.ndarray:
+    """Object ids on one frame of a stretch; 0 is the background, the better score wins, then the lower id.
+
+    Returns:
+        (H, W) uint8, or uint16 where an id needs it.
+    """
+    ids = np.zeros(stretch.clip.size, np.uint16)
+    place = frame - stretch.frames.start
+    for found in sorted(stretch.objects, key=lambda one: (one.score, -one.id)):
+        if found.track.codes[place] is not None:
+            ids[found.track.mask(place)] = found.id
+    return ids if ids.max(initial=0) > MOST_COLOURS else ids.astype(np.uint8)
 
 
-def _codes(result: Result) -> dict[str, object]:
-    return {
-        "size": list(result.clip.size),
-        "fps": result.clip.fps,
-        "objects": [{"id": found.id, "score": found.score, "rle": list(found.track.codes)} for found in result.objects],
-    }
+def _codes(result: Result) -> Iterator[str]:
+    """The text of `masks.json` in pieces, for all of it at once may be larger than all else in memory."""
+    yield f'{{"size":{_json(list(result.clip.size))},"fps":{_json(result.clip.fps)},"objects":['
+    for number, found in enumerate(result.objects):
+        yield f'{"," if number else ""}{{"id":{found.id},"score":{_json(found.score)},"rle":['
+        yield from (f"{',' if frame else ''}{_json(code)}" for frame, code in enumerate(found.track.codes))
+        yield "]}"
+    yield "]}\n"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

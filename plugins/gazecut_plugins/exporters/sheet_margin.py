@@ -43,7 +43,7 @@ class Margin:
     def of(self, result: Result) -> Image.Image:
         """The whole margin of a result."""
         self._answers(result)
-        self._candidates(named_candidates(result.tracklets), int(result.suppressed.sum()))
+        self._candidates(named_candidates(result), int(result.suppressed.sum()))
         self._heading("how to read")
         self._scale()
         self._line("dot: prompts the segmenter", SOFT, _SMALL)
@@ -55,7 +55,7 @@ class Margin:
     def _answers(self, result: Result) -> None:
         if not result.answers:
             return
-        self._heading("answers")
+        self._heading("answers in the best window" if result.windows else "answers")
         for record in result.answers:
             self._line(record.role if record.view == "text" else f"{record.role}, {record.view} view", SOFT, _SMALL)
             for text in _condensed(record):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image
 
+from gazecut import rle
 from gazecut.pictures.frames import DIM, OPACITY, with_attention, with_objects
 from gazecut.pictures.painting import coverage, dashes, dim, heated, outline, resized, tint
 from gazecut.pictures.palette import NIGHT, SOFT, Colour, object_colour
@@ -37,12 +38,37 @@ class Candidate:
     colour: Colour
 
 
-def named_candidates(tracklets: Sequence[JudgedTracklet]) -> list[Candidate]:
-    """All tracklets, kept ones first: they are the objects 1 to K in the order of the loop; the others best first."""
-    kept = [one for one in tracklets if one.kept]
-    dropped = sorted((one for one in tracklets if not one.kept), key=lambda one: -one.score)
-    named = [Candidate(one, str(number), object_colour(number)) for number, one in enumerate(kept, start=1)]
-    return named + [Candidate(one, _letters(place), SOFT) for place, one in enumerate(dropped)]
+def named_candidates(result: Result) -> list[Candidate]:
+    """All tracklets, kept ones first: they have the names of their objects; the others best first."""
+    ids = dict(enumerate(_object_ids(result)))
+    kept = sorted((number, place) for place, number in ids.items() if number is not None)
+    named = [Candidate(result.tracklets[place], str(number), object_colour(number)) for number, place in kept]
+    rest = sorted((one for place, one in enumerate(result.tracklets) if ids[place] is None), key=lambda one: -one.score)
+    return named + [Candidate(one, _letters(place), SOFT) for place, one in enumerate(rest)]
+
+
+def _object_ids(result: Result) -> Iterator[int | None]:
+    """The object that each tracklet became; None for a dropped one, and for one whose object is not shown where it was found.
+
+    Of a clip that was looked at as a whole, kept tracklets are the objects 1 to K in their order. Those of a window may go on with an
+    object of the one before: it is the one that their masks are of.
+    """
+    number = 0
+    for one in result.tracklets:
+        number += one.kept
+        if one.kept and result.windows:
+            yield _most_alike(result, one)
+        else:
+            yield number if one.kept else None
+
+
+def _most_alike(result: Result, one: JudgedTracklet) -> int | None:
+    code, frame = one.tracklet.track.codes[one.prompt_frame], int(result.frame_indices[one.prompt_frame])
+    there = [(found.id, other) for found in result.objects if (other := found.track.codes[frame]) is not None]
+    if code is None or not there:
+        return None
+    overlaps = rle.overlaps([code], [other for _, other in there])[0]
+    return there[int(overlaps.argmax())][0] if overlaps.max() > 0 else None
 
 
 def _letters(place: int) -> str:
@@ -66,7 +92,7 @@ class Tiles:
         self._size = size
         self._lettering = lettering
         self._easel = size[0] * _FINER, size[1] * _FINER
-        self._candidates = named_candidates(result.tracklets)
+        self._candidates = named_candidates(result)
         self._suppressed = result.suppressed
 
     def frame(self, place: int, image: np.ndarray) -> np.ndarray:

@@ -92,7 +92,7 @@ def _height(line: Sequence[_Piece]) -> int:
 
 def _name(one: PromptWeights, result: Result) -> str:
     frames = len(result.frame_indices)
-    return f"{one.view} view, mean of {frames}" if one.view == "frame" and frames > 1 else f"{one.view} view"
+    return f"{one.view} view, mean of {frames}" if one.view == "frame" and frames > 1 and not result.windows else f"{one.view} view"
 
 
 def _write(draw: ImageDraw.ImageDraw, lettering: Lettering, piece: _Piece, corner: tuple[int, int], share: float) -> None:
