@@ -48,16 +48,20 @@ class Sorting(FakeAttribution):
 
 
 class Drifting(FakeAttribution):
-    """Other scores for each new trace."""
+    """Other scores after the trace that the kit scores in between."""
 
-    before, changes = b"", 0
+    changes = 0
 
     def scores(self, trace: Trace) -> object:
-        known = isinstance(trace.layers, list) and isinstance(trace.layers[0].query, np.ndarray)
-        seen = trace.layers[0].query.tobytes() if known else self.before
-        self.changes += seen != self.before
-        self.before = seen
-        return super().scores(trace) + self.changes
+        scores = super().scores(trace) + self.changes
+        between = np.random.default_rng(5).standard_normal(1).astype(np.float32)
+        self.changes += int(isinstance(trace.layers, list) and float(trace.layers[0].query[0, 0, 0]) == float(between[0]))
+        return scores
+
+
+class Backwards(FakeAttribution):
+    def scores_many(self, traces: Sequence[Trace]) -> list:
+        return super().scores_many(traces)[::-1]
 
 
 class Negative(FakeAttribution):
@@ -86,6 +90,7 @@ VIOLATIONS = {
     "test_scores_are_not_negative": lambda: Attribution(lambda scores, trace: scores - 0.5),
     "test_one_visual_token_is_scored": lambda: Attribution(lambda scores, trace: scores.squeeze()),
     "test_order_of_columns_is_kept": Sorting,
+    "test_traces_together_are_scored_as_alone": Backwards,
     "test_layers_are_read_once": lambda: Attribution(lambda scores, trace: scores + 0 * float(trace.layers[0].scale)),
     "test_layers_put_together_when_read_are_the_same": lambda: Attribution(
         lambda scores, trace: scores if isinstance(trace.layers, list) else scores / 2

@@ -143,6 +143,11 @@ class Distracted(Backend):
         return "busy" if any(not session.closed for session in self.sessions) else super().complete(text)
 
 
+class OneTurnTooFew(Backend):
+    def complete_many(self, texts: Sequence[str]) -> list[str]:
+        return super().complete_many(texts[:2])
+
+
 class AnyView(Backend):
     def open(self, frames: Frames, view: str, *asked: Any, **named: Any) -> FakeMLLMSession:
         return super().open(frames, "frame" if view == "frame" else "video", *asked, **named)
@@ -233,6 +238,7 @@ VIOLATIONS: dict[str, Callable] = {
     "test_questions_together_equal_questions_alone": of(Louder),
     "test_a_trace_named_at_opening_suffices": of(OtherKeys),
     "test_a_text_only_turn_is_answered": Distracted,
+    "test_text_only_turns_together_equal_turns_alone": OneTurnTooFew,
     "test_unknown_views_are_refused": AnyView,
     "test_layers_that_are_not_there_are_refused": of(AnyLayer),
     "test_steering_of_another_width_is_refused": of(AnyWidth),

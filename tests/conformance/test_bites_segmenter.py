@@ -74,6 +74,15 @@ class Merging(Streaming):
         return [replace(item, masks=item.masks[:1]) for item in items]
 
 
+class Crossing(FakeSegmenterSession):
+    """Takes each object of two for the other."""
+
+    def propagate(self, frame: int, masks: np.ndarray, *asked: object) -> Iterator[FrameMasks]:
+        crossed = len(masks) == 2 and (masks[0] != masks[1]).any()
+        for item in super().propagate(frame, masks, *asked):
+            yield replace(item, masks=masks[::-1]) if crossed and item.frame == frame else item
+
+
 class Wide(Streaming):
     def changed(self, items: list[FrameMasks], objects: int) -> list[FrameMasks]:
         return [replace(item, logits=np.zeros((objects, 2, 2), np.float32)) for item in items]
@@ -132,6 +141,16 @@ class Scribbling(FakeSegmenterSession):
         return said
 
 
+class StillFollowing(FakeSegmenterSession):
+    """Answers no question when it is closed, but follows masks."""
+
+    def propagate(self, *asked: object) -> Iterator[FrameMasks]:
+        closed, self.closed = self.closed, 0
+        items = list(super().propagate(*asked))
+        self.closed = closed
+        yield from items
+
+
 class CloseOnce(FakeSegmenterSession):
     def close(self) -> None:
         if self.closed:
@@ -159,6 +178,7 @@ VIOLATIONS: dict[str, Callable] = {
     "test_every_asked_frame_comes_once": lambda: Segmenter(Skipping),
     "test_forwards_then_backwards": lambda: Segmenter(Ascending),
     "test_followed_masks_have_the_clips_size": lambda: Segmenter(Merging),
+    "test_objects_keep_their_order": lambda: Segmenter(Crossing),
     "test_logits_are_finite_half_floats": lambda: Segmenter(Wide),
     "test_prompts_together_come_as_one_by_one": lambda: Segmenter(Forgetful),
     "test_overlaps_are_those_of_the_core": lambda: Segmenter(Generous),
@@ -180,3 +200,7 @@ def test_every_rule_has_a_violation(own_rules: Callable) -> None:
 @pytest.mark.parametrize("rule", VIOLATIONS)
 def test_a_violation_fails_its_rule_alone(rule: str, broken: Callable, make_case: Callable) -> None:
     assert set(broken(make_case(SegmenterConformance, VIOLATIONS[rule]))) == {rule}
+
+
+def test_a_closed_session_that_still_follows_masks_is_noticed(broken: Callable, make_case: Callable) -> None:
+    assert set(broken(make_case(SegmenterConformance, lambda: Segmenter(StillFollowing)))) == {"test_a_closed_session_refuses"}

@@ -64,6 +64,7 @@ def scribble(points: Points, values: np.ndarray) -> Points:
 VIOLATIONS = {
     "test_a_clear_peak_gives_a_point": lambda: Selector(lambda points, values: points.at(0)),
     "test_clicks_lie_on_the_picture": lambda: Selector(lambda points, values: replace(points, x=points.x + 0.5 / values.shape[2])),
+    "test_clicks_on_the_object_lie_on_its_attention": lambda: Selector(lambda points, values: replace(points, x=points.y, y=points.x)),
     "test_frames_are_those_of_the_maps": lambda: Selector(of_no_frame),
     "test_candidates_count_from_zero_in_each_frame": lambda: Selector(
         lambda points, values: replace(points, candidate=points.candidate + 1)
@@ -77,6 +78,13 @@ VIOLATIONS = {
     "test_input_is_unchanged": lambda: Selector(scribble),
     "test_same_input_gives_same_output": Alternating,
 }
+
+
+def test_scores_of_another_place_are_noticed(broken: Callable, make_case: Callable) -> None:
+    def elsewhere() -> Selector:
+        return Selector(lambda points, values: replace(points, score=np.full(len(points), 0.123)))
+
+    assert set(broken(make_case(SelectorConformance, elsewhere))) == {"test_scores_are_attention"}
 
 
 def test_every_rule_has_a_violation(own_rules: Callable) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -21,6 +21,7 @@ from gazecut.testing import (
     ScorerConformance,
     SegmenterConformance,
     SelectorConformance,
+    TrainerConformance,
 )
 
 VIEWS = {"video": {"tokens_per_frame": 16}, "frame": {"scale": 2, "batch": 2}}
@@ -28,6 +29,22 @@ VIEWS = {"video": {"tokens_per_frame": 16}, "frame": {"scale": 2, "batch": 2}}
 
 class TestUniform(SamplerConformance):
     component = "uniform"
+
+
+class TestEvery(SamplerConformance):
+    component, options = "every", {"seconds": 0.3}
+
+
+class TestWindows(SamplerConformance):
+    component, options = "windows", {"length": 12, "overlap": 4, "frames": 3}
+
+
+class TestWindowsOfSeconds(SamplerConformance):
+    component, options = "windows", {"length": 1.3, "overlap": 0.4, "unit": "seconds"}
+
+
+class TestScenes(SamplerConformance):
+    component, options = "scenes", {"longest": 20, "overlap": 5, "shortest": 3}
 
 
 class TestRollout(AttributionConformance):
@@ -52,6 +69,15 @@ class TestComplementary(FusionConformance):
 
 class TestComplementaryOfOneView(FusionConformance):
     component, options = "complementary", {"views": ["frame"]}
+
+
+class TestSoftPrompt(FusionConformance):
+    component = "soft-prompt"
+
+    @pytest.fixture(autouse=True)
+    def _weights(self, make_soft_prompts: Callable[..., Path]) -> None:
+        folder = str(make_soft_prompts())
+        type(self).options = {"weights": {"video": folder, "frame": folder}}
 
 
 class TestThreshold(SelectorConformance):
@@ -99,6 +125,10 @@ class TestObjectScore(ScorerConformance):
     component = "object-score"
 
 
+class TestPearson(ScorerConformance):
+    component = "pearson"
+
+
 class TestMasks(ExporterConformance):
     component = "masks"
 
@@ -119,12 +149,26 @@ class TestManifest(ExporterConformance):
     component = "manifest"
 
 
+class TestSoftPromptTrainer(TrainerConformance):
+    component: ClassVar[str] = "soft-prompt"
+    options: ClassVar[dict[str, Any]] = {
+        "tokens": 2, "steps": 3, "batch": 1, "frames": 2, "validation": 1, "validate_every": 2, "pictures": 1, "view": "frame",
+    }  # fmt: skip
+
+    @pytest.fixture(autouse=True)
+    def _setting(self, tiny_training: dict[str, Any], make_videos: Callable[..., Path]) -> None:
+        if "data" not in type(self).__dict__:
+            type(self).recipe, type(self).data = tiny_training, str(make_videos())
+
+
 class OfTransformers(MLLMConformance):
     """A family of `gazecut_mllm`, which captures by a switch and can take over a model."""
 
+    views: ClassVar[dict[str, Any]] = VIEWS
+
     @pytest.fixture(autouse=True)
     def _weights(self, checkpoint: Callable[[str], Path]) -> None:
-        type(self).options = {"weights": str(checkpoint(self.component)), "views": VIEWS, "max_new_tokens": 6}
+        type(self).options = {"weights": str(checkpoint(self.component)), "views": self.views, "max_new_tokens": 6}
 
     def is_capturing(self) -> bool:
         from gazecut_mllm.capture import is_capturing
@@ -145,6 +189,18 @@ class TestQwen2VL(OfTransformers):
 
 class TestQwen25VL(OfTransformers):
     component = "qwen2.5-vl"
+
+
+class TestQwen3VL(OfTransformers):
+    component = "qwen3-vl"
+
+
+class TestInternVL3(OfTransformers):
+    component, views = "internvl3", {"video": {}, "frame": {"max_tiles": 4, "batch": 2}}
+
+
+class TestLlavaOnevision(OfTransformers):
+    component, views = "llava-onevision", {"video": {}, "frame": {"max_tiles": 4, "batch": 2}}
 
 
 @pytest.mark.slow

@@ -21,8 +21,8 @@ scorer "overlap" (acme-scorer 1.0) breaks the rule: Every tracklet gets one scor
 ```
 
 There is a class for each kind that has a protocol: `SamplerConformance`, `MLLMConformance`, `AttributionConformance`,
-`FusionConformance`, `SelectorConformance`, `SegmenterConformance`, `ScorerConformance`, `ExporterConformance`; `CONFORMANCE` has them
-by kind. They run on the CPU, in seconds.
+`FusionConformance`, `SelectorConformance`, `SegmenterConformance`, `ScorerConformance`, `ExporterConformance`,
+`TrainerConformance`; `CONFORMANCE` has them by kind. They run on the CPU, in seconds.
 
 `moving_square()` gives a clip with its truth, `gazecut.testing.fakes` a component of each kind that needs no weights and no torch,
 and `fake_pipeline()` a whole pipeline of them that segments the square in milliseconds. Where Gazecut is installed, pytest also has the
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         ScorerConformance,
         SegmenterConformance,
         SelectorConformance,
+        TrainerConformance,
     )
     from gazecut.testing.pipeline import FAKE_RECIPE, fake_pipeline
     from gazecut.testing.square import MovingSquare, moving_square
@@ -65,6 +66,7 @@ __all__ = [
     "ScorerConformance",
     "SegmenterConformance",
     "SelectorConformance",
+    "TrainerConformance",
     "fake_pipeline",
     "moving_square",
 ]

@@ -242,11 +242,11 @@ class FakeScorer:
     def judge(self, tracklets: Tracklets, maps: MapSet, fused: HeatMaps) -> Judgement:
         """Scores in [0, 1]."""
         values = fused.numpy()
-        values = fused.numpy()
         total = float(values.sum()) or 1.0
         covers = [area_average(tracklet.masks.astype(values.dtype), values.shape[1:]) for tracklet in tracklets]
         scores = np.array([float((cover * values).sum()) / total for cover in covers], np.float64)
-        return Judgement(scores, (scores > self._above) | (scores == scores.max(initial=0.0)))
+        above = scores > self._above
+        return Judgement(scores, above | (scores == scores.max(initial=0.0)), fallback=not above.any())
 
 
 class FakeExporter:

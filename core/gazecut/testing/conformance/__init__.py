@@ -14,6 +14,7 @@ from gazecut.testing.conformance.sampler import SamplerConformance
 from gazecut.testing.conformance.scorer import ScorerConformance
 from gazecut.testing.conformance.segmenter import SegmenterConformance
 from gazecut.testing.conformance.selector import SelectorConformance
+from gazecut.testing.conformance.trainer import TrainerConformance
 
 __all__ = [
     "CONFORMANCE",
@@ -26,6 +27,7 @@ __all__ = [
     "ScorerConformance",
     "SegmenterConformance",
     "SelectorConformance",
+    "TrainerConformance",
 ]
 
 CONFORMANCE: dict[Kind, type[Conformance[Any]]] = {
@@ -39,6 +41,7 @@ CONFORMANCE: dict[Kind, type[Conformance[Any]]] = {
         SegmenterConformance,
         ScorerConformance,
         ExporterConformance,
+        TrainerConformance,
     )
 }
-"""The class of each kind; datasets and trainers have no protocol yet."""
+"""The class of each kind; datasets have no protocol yet."""

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gazecut.arrays import Array, to_numpy
-from gazecut.protocols import Attribution, PromptAttribution
+from gazecut.optional import PromptAttribution
+from gazecut.protocols import Attribution
 from gazecut.testing.compare import fingerprint
 from gazecut.testing.conformance.base import Conformance
 from gazecut.values import PromptTokens, Trace, TraceLayer, TraceSpec
@@ -61,6 +62,17 @@ class AttributionConformance(Conformance[Attribution]):
         moved = to_numpy(self._scores(_trace(self._count(), columns=VISUAL[order])))
         apart = float(np.abs(scores[order] - moved).max())
         self.require(apart < 1e-6, f"scores {apart:g} apart", "the same scores to 1e-6, in that order")
+
+    def test_traces_together_are_scored_as_alone(self) -> None:
+        """Several traces get the scores that each gets alone, in their order; no trace gets none."""
+        attribution, seeds = self.built(), (3, 1, 2)
+        together = attribution.scores_many([_trace(self._count(), seed=seed) for seed in seeds])
+        self.require(len(together) == len(seeds), f"{len(together)} rows of scores for {len(seeds)} traces", f"{len(seeds)}")
+        for seed, scores in zip(seeds, together, strict=True):
+            alone = to_numpy(self._scores(_trace(self._count(), seed=seed)))
+            distance = float(np.abs(to_numpy(scores) - alone).max())
+            self.require(distance < 1e-6, f"scores {distance:g} apart", "those of `scores` to 1e-6")
+        self.require(not len(attribution.scores_many([])), "scores for no traces", "none")
 
     def test_layers_are_read_once(self) -> None:
         """Each layer is read at most once: it may be put together when it is read."""

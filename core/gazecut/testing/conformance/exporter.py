@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +14,11 @@ import numpy as np
 import pytest
 
 from gazecut.errors import ClipError, GazecutError
+from gazecut.optional import StretchExporter
+from gazecut.output import export_result
 from gazecut.protocols import Clip, Exporter
 from gazecut.result import Result
+from gazecut.stretch import Stretch
 from gazecut.testing import samples
 from gazecut.testing.compare import fingerprint
 from gazecut.testing.conformance.base import Conformance
@@ -89,7 +94,7 @@ class ExporterConformance(Conformance[Exporter]):
     def test_a_disk_that_refuses_is_not_hidden(self, tmp_path: Path) -> None:
         """An error of the disk comes out, as OSError or OutputError."""
         try:
-            self.built().export(samples.result(), tmp_path / "is" / "not" / "there")
+            export_result(samples.result(), [self.built()], tmp_path / "is" / "not" / "there")
         except (OSError, GazecutError):
             return
         self.require(False, "writing into a folder that is not there went well", "an error")
@@ -101,10 +106,83 @@ class ExporterConformance(Conformance[Exporter]):
         self._export(result, tmp_path / "out")
         self.unchanged(before, result, "result")
 
+    def test_stretches_need_nothing_of_each_other(self, tmp_path: Path) -> None:
+        """The files are the same whether those of earlier stretches are in the folder or not, and no stretch decodes frames of others."""
+        together, result = tmp_path / "together", samples.result()
+        apart = [tmp_path / "apart" / str(number) for number in range(3)]
+        for stretch, folder in zip(_as_they_come(result), apart, strict=True):
+            self._export_stretch(stretch, together)
+            self._export_stretch(stretch, folder)
+        alone: Files = {}
+        for folder in apart:
+            alone |= _files(folder)
+        differing = sorted(name for name in {*alone, *_files(together)} if alone.get(name) != _files(together).get(name))
+        self.require(not differing, f"{differing} differ", "files that are made of one stretch alone")
+
+    def test_stretches_of_several_results_may_alternate(self, tmp_path: Path) -> None:
+        """Two results that are written at the same time come out as if they were written one after the other."""
+        results = {"one": samples.result(), "other": samples.result(objects=1, size=(48, 48))}
+        for name, result in results.items():
+            for stretch in _as_they_come(result):
+                self._export_stretch(stretch, tmp_path / "in turn" / name)
+        for pair in zip(*map(_as_they_come, results.values()), strict=True):
+            for name, stretch in zip(results, pair, strict=True):
+                self._export_stretch(stretch, tmp_path / "at once" / name)
+        before, after = _files(tmp_path / "in turn"), _files(tmp_path / "at once")
+        differing = sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
+        self.require(not differing, f"{differing} differ", "an exporter that keeps nothing from call to call")
+
+    def test_stretches_give_the_files_of_the_whole(self, tmp_path: Path) -> None:
+        """However a clip comes in stretches, the same files are written in the end."""
+        whole = self._export(samples.result(), tmp_path / "whole")
+        for stretch in _as_they_come(samples.result()):
+            self._export_stretch(stretch, tmp_path / "parts")
+        self.built().export(samples.result(), tmp_path / "parts")
+        parts = _files(tmp_path / "parts")
+        differing = sorted({*whole} ^ {*parts})
+        self.require(not differing, f"{differing} are there once", "the same names")
+
+    def test_what_stretches_wrote_is_not_changed_in_place(self, tmp_path: Path) -> None:
+        """The end removes or replaces files of stretches, or leaves them: whoever looks at them sees them whole at any moment."""
+        folder, kept, result = tmp_path / "out", tmp_path / "kept", samples.result()
+        for stretch in _as_they_come(result):
+            self._export_stretch(stretch, folder)
+        shutil.copytree(folder, kept, copy_function=os.link)
+        before = _files(kept)
+        self.built().export(result, folder)
+        changed = sorted(name for name, found in _files(kept).items() if before[name] != found)
+        self.require(not changed, f"{changed} changed under the eyes of who has them open", "new files, moved over the old ones")
+
     def _export(self, result: Result, folder: Path) -> Files:
         folder.mkdir(parents=True, exist_ok=True)
-        self.built().export(result, folder)
+        export_result(result, [self.built()], folder)
         return _files(folder)
+
+    def _export_stretch(self, stretch: Stretch, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        exporter = self.built()
+        if isinstance(exporter, StretchExporter):
+            exporter.export_stretch(stretch, folder)
+
+
+def _as_they_come(result: Result) -> list[Stretch]:
+    """Three stretches of a result of four frames, the clip of each with its own frames alone."""
+    cut = samples.stretches(result, 1, 3)
+    return [replace(stretch, clip=_PassingClip(stretch.clip, stretch.frames)) for stretch in cut]
+
+
+class _PassingClip:
+    """A clip of which only some frames are at hand."""
+
+    def __init__(self, clip: Clip, frames: range) -> None:
+        self.name, self.length, self.fps, self.size = clip.name, frames.stop, clip.fps, clip.size
+        self._clip, self._frames = clip, frames
+
+    def frames(self, indices: Iterable[int] | None = None) -> Iterator[np.ndarray]:
+        wanted = list(range(self.length) if indices is None else indices)
+        if not set(wanted) <= set(self._frames):
+            raise ClipError(f"{self.name}: frames {wanted} were asked for, of which not all are at hand.")
+        return self._clip.frames(wanted)
 
 
 class _BrokenClip:

@@ -21,6 +21,13 @@ FRAMES = 6
 AXES: dict[str, FusionStrategy] = {"view": FakeMean(), "role": FakeDifference()}
 """A strategy for each axis that may be open already, or be opened after, in a chain."""
 
+PATH = ((0.3, 0.375), (0.5, 0.375), (0.7, 0.375))
+"""Where a thing is, as (x, y) fractions of the picture, for two frames each."""
+
+FRAMES_A_SPOT = FRAMES // len(PATH)
+NEAR = 0.2  # about a cell of the coarse grid
+BLUR = 0.15  # width of what stands out, in pictures
+
 
 class FusionConformance(Conformance[FusionStrategy]):
     """What a fusion strategy keeps to: it folds what it opens, and leaves the rest to the others of its chain."""
@@ -63,6 +70,18 @@ class FusionConformance(Conformance[FusionStrategy]):
             fits = frames <= covered < frames + maps.frames_per_slot and min(maps.values.shape) > 0
             found = f"shape {tuple(maps.values.shape)}, {maps.frames_per_slot} frames a map, for {frames} frames"
             self.require(fits, found, "one map per frame, or per slot with its frames_per_slot")
+
+    def test_places_stay_where_they_are(self) -> None:
+        """What all questions about the object look at is highest there in the fused map: no axis is swapped, turned round or shifted."""
+        planned = self.built().plan([_object("video")])
+        for entry in self.built().fuse(_looking_at_a_path(planned)).open:
+            values, each = to_numpy(entry.maps.values), entry.maps.frames_per_slot
+            for slot, heat in enumerate(values):
+                row, column = np.unravel_index(int(heat.argmax()), heat.shape)
+                x, y = (column + 0.5) / heat.shape[1], (row + 0.5) / heat.shape[0]
+                wanted = PATH[slot * each // FRAMES_A_SPOT]
+                found = f"the highest cell of map {slot} at (x, y) = ({x:.2f}, {y:.2f})"
+                self.require(bool(np.hypot(x - wanted[0], y - wanted[1]) < NEAR), found, f"near {wanted}")
 
     @pytest.mark.parametrize("level", [None, 0.0, 0.004])
     def test_values_are_finite(self, level: float | None) -> None:
@@ -131,6 +150,21 @@ class FusionConformance(Conformance[FusionStrategy]):
     def _fused(self, frames: int = FRAMES, seed: int = 0, change: Callable[[Array], Array] = np.asarray) -> MapSet:
         """The maps of one object query on the video view, through this strategy alone."""
         return _through([self.built()], frames, seed, change)
+
+
+def _looking_at_a_path(queries: Sequence[Query]) -> MapSet:
+    """Maps whose object questions look at `PATH`, while all others look nowhere in particular."""
+
+    def looked(entry: QueryMaps) -> HeatMaps:
+        slots, rows, columns = entry.maps.values.shape
+        if entry.query.role != "object":
+            return replace(entry.maps, values=np.full_like(entry.maps.values, 0.001))
+        y, x = (np.indices((rows, columns)) + 0.5) / np.array([rows, columns])[:, None, None]
+        spots = [PATH[slot * entry.maps.frames_per_slot // FRAMES_A_SPOT] for slot in range(slots)]
+        bumps = [np.exp(-((x - left) ** 2 + (y - top) ** 2) / (2 * BLUR**2)) for left, top in spots]
+        return replace(entry.maps, values=(np.stack(bumps) / 100).astype(np.float32))
+
+    return samples.answered(queries, FRAMES).map_open(looked)
 
 
 def _object(view: str) -> Query:

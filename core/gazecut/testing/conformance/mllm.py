@@ -179,6 +179,13 @@ class MLLMConformance(Conformance[MLLMBackend]):
             beside = self.built().complete(TEXTS[0])
         self.require(isinstance(alone, str) and alone == beside, f"{alone!r} alone, {beside!r} beside a session", "the same text")
 
+    def test_text_only_turns_together_equal_turns_alone(self) -> None:
+        """Several turns without the clip get the answers that each gets alone, in their order; no turn gets none."""
+        backend = self.built()
+        together, alone = list(backend.complete_many(TEXTS)), [backend.complete(text) for text in TEXTS]
+        self.require(together == alone, f"{together} together, {alone} alone", "the same texts")
+        self.require(not len(backend.complete_many([])), "answers to no turns", "none")
+
     def test_unknown_views_are_refused(self) -> None:
         """A view that it does not know is refused."""
         self.check_refused(lambda: self.built().open(noise(), "sideways"), 'opening the view "sideways"')

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
 
 from gazecut.clip import ArrayClip
+from gazecut.errors import GazecutError
+from gazecut.optional import WindowSampler
 from gazecut.protocols import Clip, Sampler
 from gazecut.testing.compare import fingerprint
 from gazecut.testing.conformance.base import Conformance
 
 LENGTHS = [2, 3, 17, 240]
+WINDOWS_OF_A_STREAM = 20
+"""That are looked at: a stream has no end."""
 
 
 class SamplerConformance(Conformance[Sampler]):
-    """What a sampler keeps to: indices that the clip has, each once, in order."""
+    """What a sampler keeps to: indices that the clip has, each once, in order; and windows, if it has any, that leave no frame out."""
 
     kind = "sampler"
 
@@ -63,6 +68,50 @@ class SamplerConformance(Conformance[Sampler]):
         first = self._sample(17)
         self._sample(5)
         self.same(first, self._sample(17), "indices", "the second time")
+
+    @pytest.mark.parametrize("length", [1, *LENGTHS])
+    def test_windows_cover_the_clip(self, length: int) -> None:
+        """Windows begin with frame 0, ascend, leave no frame out, and reach the end after at most one window for each frame."""
+        windows = self._windows(length)
+        self._check_covering(windows)
+        reaches = not windows or windows[-1].stop >= length
+        self.require(reaches, f"{len(windows)} windows that end before frame {length}", f"the end of a clip of {length} frames")
+
+    def test_windows_of_a_stream_cover_it_or_are_refused(self) -> None:
+        """Windows of a stream cover it as those of a clip do; a sampler that must see the clip first says so with a GazecutError."""
+        sampler = self.built()
+        if isinstance(sampler, WindowSampler):
+            try:
+                windows = list(islice(sampler.windows(None, 8.0), WINDOWS_OF_A_STREAM))
+            except GazecutError:
+                return
+            self._check_covering(windows)
+            self.require(len(windows) == WINDOWS_OF_A_STREAM, f"{len(windows)} windows, and then none", "windows as long as frames come")
+
+    def test_the_same_clip_gives_the_same_windows(self) -> None:
+        """The same clip gives the same windows."""
+        first, second = self._windows(17), self._windows(17)
+        self.require(first == second, f"{first}, then {second}", "the same every time")
+
+    def _windows(self, length: int) -> list[range]:
+        """Those up to the end of a clip; none of a sampler that has none."""
+        sampler, windows = self.built(), list[range]()
+        if isinstance(sampler, WindowSampler):
+            for window in islice(sampler.windows(ArrayClip(_images(length), fps=8.0), 8.0), length):
+                windows.append(window)
+                if window.stop >= length:
+                    break
+        return windows
+
+    def _check_covering(self, windows: list[range]) -> None:
+        __tracebackhide__ = True
+        first = not windows or windows[0].start == 0
+        self.require(first, f"a first window {windows[:1]}", "one from frame 0 on")
+        whole = all(len(window) and window.step == 1 for window in windows)
+        self.require(whole, f"{windows}", "windows of one frame or more, each after the one before")
+        for before, after in pairwise(windows):
+            fits = before.start < after.start <= before.stop < after.stop
+            self.require(fits, f"{after} after {before}", "one that begins later but leaves no frame out, and ends later")
 
     def _sample(self, length: int) -> np.ndarray:
         clip: Clip = ArrayClip(_images(length), fps=8.0, name=f"{length} frames")

@@ -12,7 +12,7 @@ from gazecut.testing.conformance.base import Conformance
 from gazecut.values import HeatMaps, Judgement, MapSet, MaskTrack, Query, QueryMaps, Tracklet, Tracklets
 
 COUNT = 4
-SIZES = [(1, (64, 80), (8, 10)), (3, (37, 91), (5, 7)), (2, (6, 4), (6, 4)), (2, (9, 9), (1, 1))]
+SIZES = [(1, (64, 80), (8, 10)), (3, (37, 91), (5, 7)), (2, (6, 4), (6, 4)), (2, (9, 9), (1, 1)), (2, (4, 6), (9, 8))]
 """Frames, size in pixels, grid of the maps."""
 
 
@@ -80,7 +80,7 @@ class ScorerConformance(Conformance[TrackletScorer]):
 
     @pytest.mark.parametrize(("frames", "size", "grid"), SIZES)
     def test_any_size_is_judged(self, frames: int, size: tuple[int, int], grid: tuple[int, int]) -> None:
-        """One frame, odd sizes and small grids are judged."""
+        """One frame, odd sizes, small grids, and grids finer than the picture are judged."""
         found = samples.tracklets(2, frames, size, grid)
         scores = self._judge(found, samples.square_maps(frames, size, grid)).scores
         where = f"{frames} frames of {size}, maps of {grid}"

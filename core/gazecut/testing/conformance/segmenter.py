@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from gazecut.optional import OverlapSession, SweepSession
 from gazecut.protocols import Segmenter, SegmenterSession
 from gazecut.testing import samples
 from gazecut.testing.compare import fingerprint
@@ -73,6 +74,18 @@ class SegmenterConformance(Conformance[Segmenter]):
             fits = item.masks.shape == (2, *size) and item.masks.dtype == bool
             self.require(fits, f"{item.masks.dtype} {item.masks.shape} on frame {item.frame}", f"bool {(2, *size)}")
 
+    def test_objects_keep_their_order(self) -> None:
+        """On the frame that prompts a propagation, masks come in the order of those that prompted them."""
+        square = moving_square(FRAMES)
+        prompts = np.stack([square.truth[2], np.zeros_like(square.truth[2])])
+        prompts[1, :16, :16] = True
+        with self.built().open(square) as session:
+            given = list(session.propagate(2, prompts, range(FRAMES), samples.square_maps(FRAMES), np.arange(FRAMES)))
+        alike = mask_overlaps(next(item.masks for item in given if item.frame == 2), prompts)
+        two = alike.shape == (2, 2)  # how many there are is the business of another rule
+        crossed = two and float(alike[0, 1] + alike[1, 0]) > float(alike[0, 0] + alike[1, 1])
+        self.require(not crossed, f"overlaps of masks with prompts {alike.round(2).tolist()}", "each mask most like its own prompt")
+
     def test_logits_are_finite_half_floats(self) -> None:
         """Logits, where there are any, are (K, h', w') float16 without NaN."""
         for item in self._propagate(2, [0, 2, 4], objects=2):
@@ -85,7 +98,7 @@ class SegmenterConformance(Conformance[Segmenter]):
         square, frames, maps = moving_square(FRAMES), [0, 1, 2, 4], samples.square_maps(FRAMES)
         prompts = [(frame, np.repeat(square.truth[frame][None], count, axis=0)) for frame, count in ((4, 1), (1, 2))]
         with self.built().open(square) as session:
-            if not hasattr(session, "propagate_together"):
+            if not isinstance(session, SweepSession):
                 pytest.skip("it follows one prompt after another")
             given = list(session.propagate_together(prompts, frames, maps, np.arange(FRAMES)))
             for number, prompt in enumerate(prompts):
@@ -104,7 +117,7 @@ class SegmenterConformance(Conformance[Segmenter]):
         square = moving_square(FRAMES)
         masks = np.concatenate([square.truth, np.zeros_like(square.truth[:1])])
         with self.built().open(square) as session:
-            if not hasattr(session, "overlaps"):
+            if not isinstance(session, OverlapSession):
                 pytest.skip("it leaves overlaps to the core")
             found = np.asarray(session.overlaps(masks, masks[2:]))
         right = found.shape == (FRAMES + 1, FRAMES - 1) and np.allclose(found, mask_overlaps(masks, masks[2:]))
@@ -161,6 +174,8 @@ class SegmenterConformance(Conformance[Segmenter]):
         with self.built().open(square) as session:
             session.masks_at(2, _points(square, 2), _heat(2))
         self.check_refused(lambda: session.masks_at(2, _points(square, 2), _heat(2)), "a question to a closed session")
+        asked = square.truth[2:3], range(FRAMES), samples.square_maps(FRAMES), np.arange(FRAMES)
+        self.check_refused(lambda: list(session.propagate(2, *asked)), "a propagation in a closed session")
 
     def test_an_error_closes_the_session(self) -> None:
         """An error in a `with` block goes through, and closes the session."""

@@ -14,6 +14,7 @@ from gazecut.testing.conformance.base import Conformance
 from gazecut.values import HeatMaps, Points
 
 SHAPE = (3, 6, 7)
+CLOSE = 1e-6  # float32 scores of float32 maps
 CLICKS, CORNERS = (0, 1), (2, 3)
 """Labels: beside and on the object; top-left and bottom-right corner of a box."""
 
@@ -37,6 +38,17 @@ class SelectorConformance(Conformance[PointSelector]):
             clicks = np.isin(points.label, CLICKS)
             outside = [(x, y) for x, y in zip(points.x[clicks], points.y[clicks], strict=True) if not (0 <= x < 1 and 0 <= y < 1)]
             self.require(not outside, f"(x, y) = {outside[:3]} for a peak in row {row}, column {column}", "0 <= x < 1 and 0 <= y < 1")
+
+    def test_clicks_on_the_object_lie_on_its_attention(self) -> None:
+        """Of a map with one peak, clicks on the object lie where it is above 0: x goes along the width, y down the height."""
+        height, width = SHAPE[1:]
+        for row, column in ((1, 5), (4, 1)):
+            maps = _peaks((row, column))
+            points = self._select(maps)
+            clicks = points.label == 1
+            places = list(zip(points.x[clicks].tolist(), points.y[clicks].tolist(), strict=True))
+            beside = [(x, y) for x, y in places if not maps.values[0, min(int(y * height), height - 1), min(int(x * width), width - 1)]]
+            self.require(not beside, f"(x, y) = {beside[:3]} for a peak in row {row}, column {column} of {SHAPE[1:]}", "the peak's cells")
 
     def test_frames_are_those_of_the_maps(self) -> None:
         """`frame` counts the maps."""
@@ -62,10 +74,18 @@ class SelectorConformance(Conformance[PointSelector]):
             self.require(prompted, f"labels {sorted(labels)} for candidate {candidate} of frame {frame}", "1 among them, or 2 and 3")
 
     def test_scores_are_attention(self) -> None:
-        """`score` is the attention at the point, a number in [0, 1]."""
+        """`score` is the attention at the point, a number in [0, 1]; of a click on the object, between what the cells around it have."""
         scores = self._select(samples.heat_maps(SHAPE)).score
         wrong = [score for score in scores.tolist() if not 0 <= score <= 1]
         self.require(not wrong, f"scores {wrong[:3]}", "finite numbers in [0, 1]")
+        peaks = _peaks((2, 3))
+        points, (height, width) = self._select(peaks), SHAPE[1:]
+        clicks = points.label == 1
+        for x, y, score in zip(points.x[clicks].tolist(), points.y[clicks].tolist(), points.score[clicks].tolist(), strict=True):
+            row, column = min(int(y * height), height - 1), min(int(x * width), width - 1)
+            around = peaks.numpy()[0, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
+            fits = around.min() - CLOSE <= score <= around.max() + CLOSE
+            self.require(fits, f"a score of {score:g} in row {row}, column {column}", f"{around.min():g} to {around.max():g}")
 
     @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
     def test_flat_maps_give_no_points(self, level: float) -> None:
