@@ -9,6 +9,7 @@ import numpy as np
 
 from gazecut.metrics import contour_accuracy, region_similarity
 from gazecut.pipeline import Pipeline
+from gazecut.prompts import parse_attributes
 from gazecut.resize import area_average
 from gazecut.result import Result
 from gazecut.world import HELD_OUT, Expression, Scene, render
@@ -31,8 +32,10 @@ class Trial:
         any_object: Share of frames whose fused map peaks on any object (finding the foreground, without choosing).
         chance: What a pick among the objects at random would point at.
         correlation: Pearson correlation of fused map and truth on the map's grid; nan where one is constant.
+        alignment: The same of each view's map, after whatever fusion did to it (SteerSeg's Table 3 has the mean of both views).
         answers: Share of right object answers by view.
         background: Share of right background answers over all views; nan where none was asked.
+        attributes: Share of attribute answers that have the asked form; nan where none was asked.
     """
 
     seed: int
@@ -44,8 +47,10 @@ class Trial:
     any_object: float
     chance: float
     correlation: float
+    alignment: dict[str, float]
     answers: dict[str, float]
     background: float
+    attributes: float
 
     @property
     def quality(self) -> float:
@@ -80,6 +85,7 @@ def score_result(scene: Scene, expression: Expression, result: Result) -> Trial:
     truth, masks = scene.truth(expression), result.masks
     fused, sampled = result.heatmaps.fused, result.frame_indices
     everything = np.any([found.masks for found in scene.objects], axis=0)
+    views = {"video": result.heatmaps.video, "frame": result.heatmaps.frame}
     return Trial(
         seed=scene.seed,
         kind=expression.kind,
@@ -90,8 +96,10 @@ def score_result(scene: Scene, expression: Expression, result: Result) -> Trial:
         any_object=pointing_game(fused, everything[sampled]),
         chance=len(expression.object_ids) / len(scene.objects),
         correlation=map_correlation(fused, truth[sampled]),
+        alignment={view: map_correlation(maps, truth[sampled]) for view, maps in views.items() if maps is not None},
         answers={record.view: right_answers(record.texts, expression.answer) for record in result.answers if record.role == "object"},
         background=_mean([right_answers(record.texts, scene.background) for record in result.answers if record.role == "background"]),
+        attributes=_mean([_parsed(record.texts) for record in result.answers if record.role == "attributes"]),
     )
 
 
@@ -134,6 +142,7 @@ def summarise(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
 
 def _means(trials: Sequence[Trial]) -> dict[str, float]:
     views = dict.fromkeys(view for trial in trials for view in trial.answers)
+    mapped = dict.fromkeys(view for trial in trials for view in trial.alignment)
     return {
         "n": len(trials),
         "J": _mean([trial.jaccard for trial in trials]),
@@ -143,9 +152,15 @@ def _means(trials: Sequence[Trial]) -> dict[str, float]:
         "any object": _mean([trial.any_object for trial in trials]),
         "random object": _mean([trial.chance for trial in trials]),
         "correlation": _mean([trial.correlation for trial in trials]),
+        **{f"correlation ({view})": _mean([trial.alignment[view] for trial in trials if view in trial.alignment]) for view in mapped},
         **{f"answer ({view})": _mean([trial.answers[view] for trial in trials if view in trial.answers]) for view in views},
         "background": _mean([trial.background for trial in trials]),
+        "attributes": _mean([trial.attributes for trial in trials]),
     }
+
+
+def _parsed(texts: Sequence[str]) -> float:
+    return _mean([parse_attributes(text) is not None for text in texts])
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -1,7 +1,9 @@
 """The pocket world: the same seed is the same scene, and every sentence is true of exactly what it names."""
 
+import dataclasses
 from collections import Counter
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from gazecut.errors import WorldError
 from gazecut.world import KINDS, SHAPES, Body, Expression, Plan, Scene, expressions, plan, render
+from gazecut.world.paint import paint, paint_ground
 
 SEEDS = st.integers(0, 200_000)
 
@@ -46,6 +49,21 @@ def test_masks_are_disjoint_and_show_their_colour(seed: int) -> None:
     for thing, body in zip(scene.objects, plan(seed).bodies, strict=True):
         if thing.masks.sum() > 200:
             assert np.abs(np.median(scene.frames[thing.masks], axis=0) - body.rgb).max() < 12
+
+
+@given(seed=SEEDS, size=st.integers(32, 160))
+@settings(max_examples=30, deadline=None)
+def test_masks_lie_where_it_is_painted_to_a_pixel(seed: int, size: int) -> None:
+    scene = plan(seed)
+    pixel = np.ones((3, 3), np.uint8)
+    for body in scene.bodies:
+        alone = dataclasses.replace(scene, bodies=(dataclasses.replace(body, rgb=(255, 0, 255)),), noise=0.0)
+        for frame, label in zip(*paint(alone, np.linspace(0, 1, 3), size), strict=True):
+            painted = (frame != paint_ground(scene.ground, size)).any(axis=2).astype(np.uint8)
+            whole = (frame == (255, 0, 255)).all(axis=2).astype(np.uint8)
+            inner = np.s_[1:-1, 1:-1]  # of what only grazes the edge, a row of pixels may be masked and not painted
+            assert not (label > cv2.dilate(painted, pixel))[inner].any()
+            assert not (cv2.erode(whole, pixel) > label)[inner].any()
 
 
 @given(SEEDS)

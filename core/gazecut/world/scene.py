@@ -109,7 +109,14 @@ def render(
 
 
 def plan(seed: int, *, objects: int | None = None, theme: Theme | None = None, scale: float = 1.0) -> Plan:
-    """The scene of a seed without pixels."""
+    """The scene of a seed without pixels.
+
+    Args:
+        seed: Which scene, from 0.
+        objects: Number of objects, 1 to 4; None lets the seed choose.
+        theme: How the objects resemble each other; None lets the seed choose.
+        scale: Factor on all radii; objects too large for the canvas together are drawn again until they fit, so large ones want few.
+    """
     counts = None if objects is None else (objects,)
     return draw_plan(np.random.default_rng(seed), counts, theme, scale)
 
