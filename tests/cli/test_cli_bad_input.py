@@ -137,7 +137,7 @@ def problem(where: str, message: str, hint: str = "", title: str = "pocket") -> 
     return f"{title} has 1 problem\n\n  {where}  {message}\n\nNothing was run.{f'  {hint}' if hint else ''}"
 
 
-SEGMENT_USAGE = "\nUsage: gazecut segment [OPTIONS] {VIDEO} {EXPRESSION...}...\nMore about it: gazecut segment --help"
+SEGMENT_USAGE = "\nUsage: gazecut segment [OPTIONS] {VIDEO} {EXPRESSION}...\nMore about it: gazecut segment --help"
 CURE = "It is damaged, cut short or no video. Check that it plays; if it does, write it anew: ffmpeg -i IN OUT.mp4"
 SHAPE = 'wanted "stage.option=value", for example selector.threshold=0.7'
 WHOLE = [
@@ -146,7 +146,11 @@ WHOLE = [
         "no such command 'segmnt'. Did you mean 'segment'?\nUsage: gazecut [OPTIONS] COMMAND [ARGS]...\nMore about it: gazecut --help",
     ),
     (("segment",), f"missing argument 'VIDEO'.{SEGMENT_USAGE}"),
-    (("segment", "clip.mp4"), f"missing argument 'EXPRESSION...'.{SEGMENT_USAGE}"),
+    (("segment", "clip.mp4"), f"missing argument 'EXPRESSION'.{SEGMENT_USAGE}"),
+    (
+        ("plugins", "--why", "sam2", "--json"),
+        "--why tells of one plugin in words, --json lists all of them for programs; leave one of the two out.",
+    ),
     ((*GOOD, "--resipe", "x"), f"no such option: --resipe (Possible options: --device, --recipe, --set){SEGMENT_USAGE}"),
     ((*GOOD, "--seed", "-1"), f"invalid value for '--seed': found \"-1\"; should be greater than or equal to 0{SEGMENT_USAGE}"),
     ((*GOOD, "--device", "gpu"), 'no device is called "gpu"; allowed: auto, cpu, cuda, cuda:0, cuda:1, ..., mps.'),
@@ -211,6 +215,8 @@ PARTS = [
     ((*GOOD, "--device", "cuda:99"), ['device "cuda:99" is not here; this machine has: ', 'Choose one of them, or "auto".']),
     ((*GOOD, "--device", ""), ['no device is called ""']),
     (("segment", "clip.mp4", "the red circle", "  "), ["the expression is empty"]),
+    (("segment", "clip.mp4", "the red circle \udcff"), ['the expression "the red circle \\udcff" holds a byte that is not UTF-8']),
+    (("segment", "clip.mp4", "the circle", "\ud83d"), ['the expression "\\ud83d" holds', "give it as text in UTF-8"]),
     ((*GOOD, "--start", "soon"), ['start "soon" is no moment of a clip', "12.5", "240f"]),
     ((*GOOD, "--start", "5"), ['starts at "5"', "12 frames", "Start earlier."]),
     ((*GOOD, "--end", "0"), ['to "0" has no frames', "12 frames"]),
@@ -286,7 +292,7 @@ PARTS = [
     (("plugins", "--why", "nobody"), ['"nobody"']),
     (("plugins", "--jsn"), ["no such option: --jsn", "--json", "gazecut plugins --help"]),
     (("plugins", "more"), ["unexpected extra argument", "gazecut plugins --help"]),
-    (("show", "fusion"), ["missing argument 'name'", "gazecut show --help"]),
+    (("show", "fusion"), ["missing argument 'NAME'", "gazecut show --help"]),
     (("show", "fusoin", "contrastive"), ['no kind is called "fusoin"', 'did you mean "fusion"?']),
     (("show", "fusion", "contrastve"), ['no fusion is called "contrastve"', 'did you mean "contrastive"?']),
     # the other commands

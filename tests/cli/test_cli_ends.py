@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 import signal
 import subprocess
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,7 +42,13 @@ ENDS = [
         1,
         'gazecut: the system refused at "/tmp/x": No space left on device. --debug shows what was being done.\n',
     ),
+    (BrokenPipeError(32, "Broken pipe"), 1, "gazecut: the system refused: Broken pipe. --debug shows what was being done.\n"),
     (OSError(5, "Input/output error"), 1, "gazecut: the system refused: Input/output error. --debug shows what was being done.\n"),
+    (
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 20 GiB."),  # as torch's is called
+        1,
+        "gazecut: out of memory on the device. Lower sampler.frames or take a smaller clip; --debug shows where it ended.\n",
+    ),
     (MemoryError(), 1, "gazecut: out of memory. Lower sampler.frames or take a smaller clip; --debug shows where it ended.\n"),
     (ValueError("odd"), 1, BUG.format("ValueError: odd")),
     (AssertionError(), 1, BUG.format("AssertionError")),
@@ -147,7 +155,29 @@ def test_importing_gazecut_is_light() -> None:
         __import__("gazecut").Pipelin  # noqa: B018
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    command = f"{sys.executable} -c 'from gazecut.cli import main; main()' plugins --json | head -c 1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert (done.stdout[0], done.stderr) == ("[", "")
+@pytest.mark.parametrize(
+    ("encoding", "name", "told"),
+    [
+        ("utf-8:strict", b"\xff.yaml", b"\xff.yaml"),  # what a terminal in English of the United States has
+        ("utf-8:strict", "世.yaml".encode(), "世.yaml".encode()),
+        ("latin-1", b"\xff.yaml", b"\xff.yaml"),
+        ("latin-1", "é世.yaml".encode(), b"\xe9\\u4e16.yaml"),
+    ],
+)
+def test_names_that_the_encoding_of_the_output_lacks_are_written_all_the_same(
+    tmp_path: Path, encoding: str, name: bytes, told: bytes
+) -> None:
+    (tmp_path / os.fsdecode(name)).write_text("version: 1\nextends: pocket\n")
+    command = [sys.executable, "-c", "from gazecut.cli import main; main()", "recipe", "check", os.fsdecode(name)]
+    settings = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=settings, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(told + b": no problems, ")
+
+
+@pytest.mark.parametrize("reader", ["head -c 1 > first", "true"])
+@pytest.mark.parametrize("arguments", ["plugins --json", "--help", "recipe schema"])
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, arguments: str, reader: str) -> None:
+    command = f"{sys.executable} -c 'from gazecut.cli import main; main()' {arguments} | {reader}; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")

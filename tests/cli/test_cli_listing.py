@@ -66,6 +66,8 @@ class Config(Options):
     inner: Inner = Inner(depth=4)
     keep: Literal["best"] | Inner = "best"
     sizes: list[int] = [1, 2]
+    prefix: str = ""
+    quote: str = 'say "hi"'
     share: Annotated[float, Field(ge=0, lt=1)] | bool = 0.5
     '''A share
     of all.'''
@@ -100,6 +102,8 @@ def test_show_has_path_type_default_and_meaning_of_every_option(gazecut: Any, pl
         "keep.depth integer > 0 <= 9 default 2",
         "How deep.",
         "sizes list of integer default [1, 2]",
+        'prefix text default ""',
+        r'quote text default "say \"hi\""',
         "share number >= 0 < 1 | true | false default 0.5",
         "A share of all.",
     ]
@@ -115,10 +119,14 @@ def test_show_of_a_component_without_options(gazecut: Any) -> None:
     [
         (
             ("show", "fusion", "contrastve"),
-            'no fusion is called "contrastve"; installed: complementary, contrastive; did you mean "contrastive"?',
+            'no fusion is called "contrastve"; installed: complementary, contrastive, soft-prompt; did you mean "contrastive"?',
         ),
         (("show", "fuson", "contrastive"), 'no kind is called "fuson"; there are: sampler, mllm, '),
-        (("recipe", "show", "poket"), 'no recipe is called "poket", and no file either; built in: decaf-qwen2-vl-2b, '),
+        (("show", "fu\nson", "contrastive"), 'no kind is called "fu\\nson"; there are: sampler, mllm, '),
+        (("show", "fusion", "\x1b[31mred"), 'no fusion is called "\\x1b[31mred"; installed: '),
+        (("show", "fusion"), "missing argument 'NAME'.\nUsage: gazecut show [OPTIONS] {KIND} {NAME}\n"),
+        (("plugins", "--why", "a\nb"), 'no plugin or component is called "a\\nb"; nothing is out of order'),
+        (("recipe", "show", "poket"), 'no recipe is called "poket", and no file either; built in: decaf-'),
         (("recipe", "check", "missing.yaml"), "there is no recipe file missing.yaml; built in: "),
     ],
 )

@@ -212,7 +212,7 @@ def test_show_of_broken_options_is_one_message(gazecut: Any, plugin_folder: Any,
 def test_show_of_an_unknown_name_says_who_may_have_it(gazecut: Any, plugin_folder: Any) -> None:
     plugin_folder.add("scorers", {"plain": "1 / 0"}, {"main": "plain"})
     assert gazecut("show", "scorer", "acme").err == (
-        'gazecut: no scorer is called "acme"; installed: attention-consistency, object-score\n'
+        'gazecut: no scorer is called "acme"; installed: attention-consistency, object-score, pearson\n'
         "one plugin failed to load and may provide it:\n"
         "scorers 1.0, ZeroDivisionError: division by zero\n"
         "Why: gazecut plugins --why scorers\n"
@@ -231,5 +231,5 @@ def test_show_where_the_class_cannot_be_read(gazecut: Any, plugin_folder: Any) -
 def test_without_plugins_the_next_step_is_the_listing(gazecut: Any) -> None:
     ended = gazecut("show", "scorer", "acme")
     assert ended.err == (
-        'gazecut: no scorer is called "acme"; installed: attention-consistency, object-score\nInstalled: gazecut plugins\n'
+        'gazecut: no scorer is called "acme"; installed: attention-consistency, object-score, pearson\nInstalled: gazecut plugins\n'
     )

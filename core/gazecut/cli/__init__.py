@@ -12,7 +12,9 @@ def main() -> None:
 
         signals.listen()
         from gazecut.cli.app import run
+        from gazecut.cli.reporting import write_anything
 
+        write_anything()
         status = run(sys.argv[1:])
     except BaseException as error:  # noqa: BLE001  before a command begins or after it ends; in between, `run` reports
         from gazecut.cli.reporting import debug_wanted, report

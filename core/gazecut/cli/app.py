@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from gazecut.cli import cache, demo, listing, recipes, segment, weights, world
+from gazecut.cli import cache, demo, listing, recipes, segment, train, weights, world
 from gazecut.cli.installed import PLUGIN_OPTION, asking_for
 from gazecut.cli.reporting import DEBUG_FLAG, DONE, debug_wanted, one_line_each, report
 
@@ -61,6 +61,7 @@ app.command("recipes")(recipes.recipes)
 app.add_typer(recipes.app, name="recipe")
 app.add_typer(cache.app, name="cache")
 app.add_typer(world.app, name="world")
+app.command("train")(train.train)
 app.add_typer(weights.app, name="weights")
 
 

@@ -72,7 +72,7 @@ def describe_options(model: type[BaseModel], default: Any = None, path: str = ""
         required = info.is_required() and not isinstance(default, model)
         blocks = list(_blocks(info.annotation))
         if not isinstance(info.annotation, type) or not blocks:
-            shown = "required" if required else json.dumps(to_jsonable_python(value, fallback=str), ensure_ascii=False).strip('"')
+            shown = "required" if required else _written(value)
             yield Option(path + name, _type(info.annotation, info.metadata), shown, " ".join((info.description or "").split()))
         for block in blocks:
             yield from describe_options(block, value, f"{path}{name}.")
@@ -101,6 +101,13 @@ def _blocks(annotation: Any) -> Iterator[type[BaseModel]]:
     elif get_origin(annotation) in (Union, types.UnionType, Annotated):
         for argument in get_args(annotation):
             yield from _blocks(argument)
+
+
+def _written(value: Any) -> str:
+    """A default as YAML writes it; text needs its quotes only where it would be nothing without them, or has some itself."""
+    plain = to_jsonable_python(value, fallback=str)
+    text = json.dumps(plain, ensure_ascii=False)
+    return plain if text == f'"{plain}"' and plain else text
 
 
 def _type(annotation: Any, metadata: list[Any]) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from gazecut.cli.installed import installed
 from gazecut.cli.tables import columns
+from gazecut.errors import RequestError
 
 if TYPE_CHECKING:
     from gazecut.components import Kind
@@ -51,6 +52,8 @@ def plugins(
     from gazecut.plugins.checkup import check_up
     from gazecut.plugins.rows import rows
 
+    if as_json and why is not None:
+        raise RequestError("--why tells of one plugin in words, --json lists all of them for programs; leave one of the two out.")
     registry = installed()
     checkup = check_up(registry, own=strict or why is not None)
     if why is not None:
@@ -68,8 +71,8 @@ def plugins(
 
 
 def show(
-    kind: Annotated[str, typer.Argument(help="For example: fusion.")],
-    name: Annotated[str, typer.Argument(help="For example: contrastive.")],
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="For example: fusion.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="For example: contrastive.")],
 ) -> None:
     """Show what a component does and the options that a recipe can give it.
 
@@ -128,8 +131,9 @@ def _kind(text: str) -> Kind:
     from gazecut.components import KINDS
     from gazecut.errors import PluginError
     from gazecut.suggest import did_you_mean
+    from gazecut.wording import shown
 
     for kind in KINDS:
         if kind == text:
             return kind
-    raise PluginError(f'no kind is called "{text}"; there are: {", ".join(KINDS)}{did_you_mean(text, KINDS)}')
+    raise PluginError(f'no kind is called "{shown(text)}"; there are: {", ".join(KINDS)}{did_you_mean(text, KINDS)}')

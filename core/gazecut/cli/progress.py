@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from gazecut.components import hookimpl
 
 WORDS = {
     "open": "reading the clip",
+    "cut": "laying windows",
+    "windows": "looking window by window",
     "sample": "choosing frames",
     "load": "loading the model",
     "look": "looking at the frames",
@@ -75,6 +77,20 @@ def progress_display() -> Iterator[ProgressDisplay]:
     Yields:
         The observer to hand to a pipeline.
     """
+    with progress_bars(transient=True) as bars:
+        yield ProgressDisplay(bars)
+
+
+def progress_bars(*more: ProgressColumn, transient: bool = False) -> Progress:
+    """Bars on standard error, where that is a terminal; what is printed to their console stands above them and comes anywhere.
+
+    Args:
+        more: Columns behind the time that has gone by.
+        transient: Whether they go away at the end.
+
+    Returns:
+        To be entered; each task has a field `summary`, what is told behind its bar.
+    """
     console = Console(stderr=True)
     look = (
         SpinnerColumn(finished_text="[green]✓"),
@@ -82,7 +98,7 @@ def progress_display() -> Iterator[ProgressDisplay]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        *more,
         TextColumn("[dim]{task.fields[summary]}"),
     )
-    with Progress(*look, console=console, transient=True, disable=not console.is_terminal) as bars:
-        yield ProgressDisplay(bars)
+    return Progress(*look, console=console, transient=transient, disable=not console.is_terminal)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import logging
 import os
+import select
 import sys
 import threading
 import traceback
@@ -23,8 +26,24 @@ DONE = 0
 FAILED = 1
 WRONG_REQUEST = 2
 INTERRUPTED = 130
+_AS_IT_CAME = "gazecut.as_it_came"
 
 _logger = logging.getLogger(__name__)
+
+
+def write_anything() -> None:
+    """Have standard output take every text: bytes of names leave as they came, characters that its encoding lacks as escapes."""
+    codecs.register_error(_AS_IT_CAME, _as_it_came)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors=_AS_IT_CAME)
+
+
+def _as_it_came(error: UnicodeError) -> tuple[bytes | str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    byte = ord(character) - 0xDC00  # as the error handler "surrogateescape" keeps bytes that are no text
+    return bytes([byte]) if 0x80 <= byte <= 0xFF else ascii(character)[1:-1], error.start + 1
 
 
 def debug_wanted(arguments: Sequence[str]) -> bool:
@@ -43,7 +62,7 @@ def report(error: BaseException, debug: bool) -> int:
     Returns:
         The exit status: 2 for a wrong request, 1 for a failed run, 128 and its number for a signal.
     """
-    if isinstance(error, BrokenPipeError) and signals.stopped is None:
+    if signals.stopped is None and _lost_its_reader(error):
         # Whoever read the output has enough of it, as in `gazecut plugins | head`; Python must not complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -52,7 +71,7 @@ def report(error: BaseException, debug: bool) -> int:
     if _is_usage(error) and not str(error):
         return WRONG_REQUEST  # no arguments at all: the help was shown in their stead
     # Libraries turn an interruption into errors of their own, an import that was cut short above all.
-    message, status = _told(signals.stopped or error)
+    message, status = _told(signals.stopped or error, " ".join(getattr(error, "__notes__", ())))
     with suppress(OSError):  # the terminal may be what went away
         if debug:
             traceback.print_exception(error)
@@ -61,17 +80,37 @@ def report(error: BaseException, debug: bool) -> int:
     return status
 
 
-def _told(error: BaseException) -> tuple[str, int]:
-    """The message and the exit status of an error."""
+def _lost_its_reader(error: BaseException) -> bool:
+    """Whether a command ended because nobody reads standard output any more; a pipe of a run's own may break as well."""
+    if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+        return True  # what rich makes of it, which writes the help, and has put the null device in the place of standard output
+    if not isinstance(error, BrokenPipeError) or sys.stdout is None:
+        return False
+    if not hasattr(select, "poll"):  # on Windows, which cannot tell
+        return True
+    output = select.poll()
+    output.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(state & (select.POLLERR | select.POLLHUP) for _, state in output.poll(0))
+
+
+def _told(error: BaseException, left: str) -> tuple[str, int]:
+    """The message and the exit status of an error, and what it left behind."""
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         status = error.status if isinstance(error, Stopped) else INTERRUPTED
-        return f"{error if isinstance(error, Stopped) else 'interrupted'}; nothing half-written was left", status
+        return f"{error if isinstance(error, Stopped) else 'interrupted'}; {left or 'nothing half-written was left'}", status
+    message, status = _said(error)
+    return f"{message}\n{left}" if left else message, status
+
+
+def _said(error: BaseException) -> tuple[str, int]:
+    """The message and the exit status of an error that is no interruption."""
     if isinstance(error, GazecutError):
         return str(error), error.exit_status
     if _is_usage(error):
         return _usage(error), WRONG_REQUEST
-    if isinstance(error, MemoryError):
-        return f"out of memory. Lower sampler.frames or take a smaller clip; {DEBUG_FLAG} shows where it ended.", FAILED
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, which is not known here
+        where = "" if isinstance(error, MemoryError) else " on the device"
+        return f"out of memory{where}. Lower sampler.frames or take a smaller clip; {DEBUG_FLAG} shows where it ended.", FAILED
     if isinstance(error, OSError) and error.strerror:
         where = f' at "{error.filename}"' if error.filename else ""
         return f"the system refused{where}: {error.strerror}. {DEBUG_FLAG} shows what was being done.", FAILED

@@ -16,6 +16,7 @@ from gazecut.inventory import Origin
 from gazecut.plugins.checkup import Checkup
 from gazecut.registry import Registry
 from gazecut.suggest import did_you_mean
+from gazecut.wording import shown
 
 _MACHINERY = tuple(f"{Path(str(module.__file__)).parent}/" for module in (gazecut, pluggy, pydantic, importlib))
 
@@ -36,7 +37,7 @@ def explain(registry: Registry, checkup: Checkup, name: str) -> str:
         return "\n\n".join(found)
     known = list(dict.fromkeys(_names(registry, checkup)))
     loaded = any(each.origin.is_called(name) for each in registry.loaded) or any(each.spec.name == name for each in registry.components)
-    what = f'"{name}" is in order' if loaded else f'no plugin or component is called "{name}"'
+    what = f'"{name}" is in order' if loaded else f'no plugin or component is called "{shown(name)}"'
     others = f"not in order: {', '.join(known)}" if known else "nothing is out of order"
     raise PluginError(f"{what}; {others}{'' if loaded else did_you_mean(name, known)}\nEverything: gazecut plugins")
 

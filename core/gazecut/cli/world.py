@@ -65,6 +65,8 @@ def score(
     """Score a recipe on scenes whose truth is known: masks, maps and answers, by kind of expression.
 
     Pointing is the share of frames whose map peaks on the target; any object, on any object; random object, what a guess would reach.
+    Correlation is that of map and truth, for the fused map and for each view's; attributes, the share of attribute answers in the asked
+    form.
 
     ```
     gazecut world score
