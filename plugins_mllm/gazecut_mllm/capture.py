@@ -1,8 +1,8 @@
 """Capture of attention: queries and keys of a language model, kept while it runs as ever.
 
-transformers lets an attention function be registered by name. Ours computes the output by the library's own sdpa function,
-and keeps what it was given while a capture is open in the current context; so it can stay set on a model for good. Its mask
-function must be registered with it: without one transformers drops the mask, and padded or continued prompts go wrong silently.
+transformers lets an attention function be registered by name. There is one of ours for each kernel: it computes the output by that
+kernel, and keeps what it was given while a capture is open in the current context; so it can stay set on a model for good. A mask
+function must be registered with each: without one transformers drops the mask, and padded or continued prompts go wrong silently.
 """
 
 from __future__ import annotations
@@ -15,12 +15,17 @@ from typing import Any
 
 import torch
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from gazecut.errors import WeightsError
+from gazecut_mllm.kernels import KERNELS, Attend, Kernel
 
-ATTENTION = "gazecut_capture"
+# Not "..._flash": transformers takes any name with that word in it for a kernel that it has to load itself.
+NAMES: dict[Kernel, str] = {"sdpa": "gazecut_capture_sdpa", "flash": "gazecut_capture_fa2", "eager": "gazecut_capture_eager"}
+"""The attention setting of a model, by kernel."""
+
+ATTENTION = NAMES["sdpa"]
+"""The one that computes everywhere."""
 
 
 @dataclass
@@ -59,29 +64,35 @@ def is_capturing() -> bool:
     return _open.get() is not None
 
 
-def _attend(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    **options: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention exactly as sdpa gives it; the signature is the one that transformers calls."""
-    captured, layer = _open.get(), getattr(module, "layer_idx", None)
-    # Vision towers have no layer_idx: theirs is never kept, even where the whole model was set to this function.
-    if captured is not None and isinstance(layer, int) and layer in captured.layers:
-        captured.query[layer], captured.key[layer] = query, key
-        captured.scale[layer] = float(options.get("scaling") or query.shape[-1] ** -0.5)
-    return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+def _captured_by(compute: Attend) -> Attend:
+    """An attention function that gives exactly what a kernel computes."""
+
+    def attend(
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **options: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """The signature is the one that transformers calls."""
+        captured, layer = _open.get(), getattr(module, "layer_idx", None)
+        # Vision towers have no layer_idx: theirs is never kept, even where the whole model was set to this function.
+        if captured is not None and isinstance(layer, int) and layer in captured.layers:
+            captured.query[layer], captured.key[layer] = query, key
+            captured.scale[layer] = float(options.get("scaling") or query.shape[-1] ** -0.5)
+        return compute(module, query, key, value, attention_mask, **options)
+
+    return attend
 
 
-AttentionInterface.register(ATTENTION, _attend)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+for _kernel, _name in NAMES.items():
+    AttentionInterface.register(_name, _captured_by(KERNELS[_kernel]))
+    AttentionMaskInterface.register(_name, sdpa_mask)
 
 
 def install(model: PreTrainedModel) -> str:
-    """Let a model's language model attend through the capture.
+    """Let a model's language model attend through the capture; one that does already keeps its kernel.
 
     Returns:
         The attention setting that the language model had, for `restore`.
@@ -98,7 +109,8 @@ def install(model: PreTrainedModel) -> str:
             "Switch it off in the checkpoint (use_sliding_window: false)."
         )
     before = str(text._attn_implementation)
-    model.set_attn_implementation({"text_config": ATTENTION})
+    if before not in NAMES.values():
+        model.set_attn_implementation({"text_config": ATTENTION})
     return before
 
 

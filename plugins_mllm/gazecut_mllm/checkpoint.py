@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
+from gazecut.addresses import is_hub_id, packaged_folder
 from gazecut.cache import digest_files
 from gazecut.errors import WeightsError
-from gazecut_mllm.config import Qwen2VLConfig
+from gazecut_mllm.config import MLLMOptions
 
-PACKAGE_SCHEME = "package:"
 FILES = ("*.json", "*.jinja", "*.txt", "*.safetensors")
 """All that is ever read: no code, no pickles."""
 
@@ -44,19 +43,20 @@ def on_this_machine(weights: str) -> Checkpoint | None:
     Raises:
         WeightsError: There is no such folder or package.
     """
-    if weights.startswith(PACKAGE_SCHEME):
-        return Checkpoint(_inside_package(weights))
+    packaged = packaged_folder(weights)
+    if packaged is not None:
+        return Checkpoint(packaged)
     folder = Path(weights).expanduser()
     if folder.is_dir():
         return Checkpoint(folder)
     if folder.exists():
         raise WeightsError(f"weights: {weights} is a file; wanted the folder that holds config.json and *.safetensors.")
-    if weights.startswith((".", "/", "~")) or weights.count("/") != 1:
+    if not is_hub_id(weights):
         raise WeightsError(f'weights: no folder {weights}; wanted one with config.json and *.safetensors, or a hub id "owner/name".')
     return None
 
 
-def identify(options: Qwen2VLConfig, verify: bool) -> str | None:
+def identify(options: MLLMOptions, verify: bool) -> str | None:
     """What a checkpoint is known by: another text whenever its files are others.
 
     Args:
@@ -84,14 +84,3 @@ def _in_hub_cache(hub_id: str, revision: str | None) -> Checkpoint | None:
 
     found = try_to_load_from_cache(hub_id, "config.json", revision=revision)
     return Checkpoint(Path(found).parent, revision=Path(found).parent.name, hub_id=hub_id) if isinstance(found, str) else None
-
-
-def _inside_package(weights: str) -> Path:
-    package, _, inside = weights.removeprefix(PACKAGE_SCHEME).partition("/")
-    try:
-        folder = Path(str(resources.files(package))) / inside
-    except (ModuleNotFoundError, TypeError, ValueError):
-        raise WeightsError(f'weights: {weights}: no package "{package}" is installed; install it, or give a folder or a hub id.') from None
-    if not folder.is_dir():
-        raise WeightsError(f'weights: {weights}: package "{package}" has no folder "{inside}"; looked at {folder}. Reinstall the package.')
-    return folder

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TypeAlias, overload
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from transformers import DynamicCache
 
-from gazecut.values import PromptTokens, Trace, TraceLayer
+from gazecut.values import PromptTokens, Trace
 from gazecut.values.questions import TraceRow
 from gazecut_mllm.capture import Captured, capturing
+from gazecut_mllm.continued import ContinuedLayers, Kept
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
+from gazecut_mllm.positions import position_ids
 from gazecut_mllm.prefix import Prefix, behind, joined, snapshot
-from gazecut_mllm.rollout.trunk import Trunk
-from gazecut_mllm.shelf import Held
 
 READ_TOKENS = 256  # of suffixes in one forward pass
 
@@ -64,56 +64,10 @@ class Reply:
     trace: Trace | None
 
 
-class ContinuedLayers(Sequence[TraceLayer]):
-    """Trace layers of one sequence; each is put together from prefix and suffix when it is read, and not kept."""
-
-    def __init__(self, held: Held, sequence: int, first_layer: int, pieces: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> None:
-        """Keep the parts.
-
-        Args:
-            held: The prefix, which can be brought back into memory as long as a trace of it is there.
-            sequence: Which of its sequences.
-            first_layer: Layer of the first piece.
-            pieces: Query (H, s, d) and key (G, s, d) of the suffix, layer by layer.
-        """
-        self._held, self._sequence, self._first, self._pieces = held, sequence, first_layer, tuple(pieces)
-
-    def __len__(self) -> int:
-        return len(self._pieces)
-
-    @property
-    def trunk(self) -> Trunk:
-        """The prefix, as far as these layers go; equal for all suffixes of one sequence."""
-        return Trunk((id(self._held), self._sequence, self._first, len(self)), len(self._held))
-
-    @property
-    def tokens(self) -> int:
-        """Number of tokens N of prefix and suffix."""
-        return len(self._held) + int(self._pieces[0][0].shape[1])
-
-    def own(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Query (H, s, d) and key (G, s, d) of the suffix at one layer."""
-        return self._pieces[index]
-
-    @overload
-    def __getitem__(self, index: int) -> TraceLayer: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[TraceLayer, ...]: ...
-    def __getitem__(self, index: int | slice) -> TraceLayer | tuple[TraceLayer, ...]:
-        """One layer, put together now; or several."""
-        if isinstance(index, slice):
-            return tuple(self[at] for at in range(*index.indices(len(self))))
-        at = range(len(self))[index]
-        (query, key), prefix, layer = self._pieces[at], self._held.take(), self._first + at
-        whole_query = torch.cat([prefix.queries[layer][self._sequence], query], dim=1)  # (H, N, d)
-        whole_key = torch.cat([prefix.keys(layer)[self._sequence], key], dim=1)  # (G, N, d)
-        return TraceLayer(whole_query, whole_key, prefix.scales[layer])
-
-
 class Continuation:
     """The own tokens of K suffixes behind each of B sequences; R = K * B rows, suffix by suffix."""
 
-    def __init__(self, backend: HFBackend, held: Held, prefix: Prefix, suffixes: Sequence[Suffix]) -> None:
+    def __init__(self, backend: HFBackend, held: Kept, prefix: Prefix, suffixes: Sequence[Suffix]) -> None:
         """Take what follows what; nothing runs yet.
 
         Args:
@@ -126,7 +80,7 @@ class Continuation:
         self._branches = torch.arange(len(suffixes), device=backend.device)
         lengths = torch.tensor([len(suffix) for suffix in suffixes], device=backend.device)
         self._positions = prefix.opening.following + lengths  # of the next token of each suffix
-        self._owners = self._branches.repeat_interleave(lengths)  # the suffix of each token behind the prefix; grows with the answers
+        self._owners = _owners(suffixes).to(backend.device)  # the suffix of each token behind the prefix; grows with the answers
         self._pieces: list[list[Piece]] = []  # by suffix, then layer
         self._cache = snapshot(prefix.cache)
         self._answered: dict[int, Piece] | None = None
@@ -146,6 +100,19 @@ class Continuation:
             for index, of_suffix in enumerate(rows)
         ]
 
+    def traced(self) -> tuple[torch.Tensor, list[list[Trace]]]:
+        """Read every suffix, and no more of its answer than its trace needs: everything that comes back can be differentiated.
+
+        Returns:
+            Logits (R, v) of the first answer tokens, and one list of traces per suffix, one trace per sequence.
+        """
+        logits = self._read()
+        if self._about_answers():
+            self._next(logits.argmax(-1))
+        sequences = range(self._prefix.sequences)
+        traces = [[self._trace(index, sequence) for sequence in sequences] for index in range(len(self._suffixes))]
+        return logits, [[trace for trace in of_suffix if trace is not None] for of_suffix in traces]
+
     def prompts(self) -> torch.Tensor:
         """Token ids (R, N) of whole prompts, padded on the left."""
         # The filler is a token that is in every prompt already, so that a repetition penalty sees no new one.
@@ -157,18 +124,21 @@ class Continuation:
 
     def _read(self) -> torch.Tensor:
         """Run the suffixes, a few at a time; logits (R, v) of their last tokens."""
-        read = []
-        logits = []
-        for some in _at_once(self._suffixes):
-            cache = snapshot(self._prefix.cache)
-            with capturing(_layers_of(some)) as captured:
-                logits.append(self._read_some(some, cache))
-            self._pieces += [_pieces(suffix, captured, span, len(self._prefix)) for suffix, span in zip(some, _spans(some), strict=True)]
-            read.append(behind(cache, len(self._prefix)))
+        logits, read = zip(*map(self._read_some, _at_once(self._suffixes)), strict=True)
         self._cache = joined([self._prefix.cache, *read])
         return torch.cat(logits)
 
-    def _read_some(self, suffixes: Sequence[Suffix], cache: DynamicCache) -> torch.Tensor:
+    def _read_some(self, suffixes: Sequence[Suffix]) -> tuple[torch.Tensor, DynamicCache]:
+        """Run suffixes in one forward pass and keep what traces need; logits of their last tokens, their keys and values."""
+        cache = snapshot(self._prefix.cache)
+        with capturing(_layers_of(suffixes)) as captured:
+            logits = self._laid_out(suffixes, cache)
+        spans, prefix = _spans(suffixes), len(self._prefix)
+        self._pieces += [_pieces(suffix, captured, span, prefix) for suffix, span in zip(suffixes, spans, strict=True)]
+        return logits, behind(cache, prefix)
+
+    def _laid_out(self, suffixes: Sequence[Suffix], cache: DynamicCache) -> torch.Tensor:
+        """Run suffixes one after another, none of which sees another."""
         device, spans = self._backend.device, _spans(suffixes)
         ids = torch.tensor([token for suffix in suffixes for token in suffix.ids], device=device)
         embeddings = self._backend.model.get_input_embeddings()(ids)  # (S, d)
@@ -177,9 +147,9 @@ class Continuation:
                 start = span.start + suffix.steering_at
                 embeddings[start : start + len(suffix.steering)] = suffix.steering
         own = torch.tensor([at for span in spans for at in range(len(span))], device=device)
-        owners = torch.tensor([at for at, span in enumerate(spans) for _ in span], device=device)
+        owners = _owners(suffixes).to(device)
         seen = (owners[:, None] == owners).tril()
-        ends = torch.tensor([span.stop - 1 for span in spans], device=device)
+        ends = [span.stop - 1 for span in spans]
         tokens = {"inputs_embeds": embeddings.expand(self._prefix.sequences, -1, -1)}
         return self._run(tokens, cache, self._prefix.opening.following + own, seen, ends)
 
@@ -191,7 +161,7 @@ class Continuation:
         with capturing(_layers_of(asking)) as captured:
             # A single answer sees everything, and what needs no mask is faster.
             seen = self._branches[:, None] == self._owners if len(self._branches) > 1 else None
-            logits = self._run({"input_ids": ids}, self._cache, self._positions, seen, self._branches)
+            logits = self._run({"input_ids": ids}, self._cache, self._positions, seen, list(range(len(self._suffixes))))
         self._positions = self._positions + 1
         if asking:
             own = slice(-len(self._suffixes), None)
@@ -202,7 +172,7 @@ class Continuation:
         return [suffix for suffix in self._suffixes if suffix.layers and suffix.row == "first-answer"]
 
     def _run(
-        self, tokens: dict[str, torch.Tensor], cache: DynamicCache, positions: torch.Tensor, seen: torch.Tensor | None, kept: torch.Tensor
+        self, tokens: dict[str, torch.Tensor], cache: DynamicCache, positions: torch.Tensor, seen: torch.Tensor | None, kept: list[int]
     ) -> torch.Tensor:
         """Take n tokens per sequence through the model.
 
@@ -211,34 +181,34 @@ class Continuation:
             cache: Keys and values of the prefix and of what follows it; it grows.
             positions: (n,) positions, the same in all axes.
             seen: (n, m) bool, which of the m tokens behind the prefix each may see; None for all.
-            kept: (K,) the tokens whose logits are wanted.
+            kept: The K tokens whose logits are wanted.
 
         Returns:
-            Logits (K * B, v), token by token.
+            Logits (K * B, v), token by token, on the device that tokens come in on.
         """
         mask = None if seen is None else torch.cat([seen.new_ones(len(seen), len(self._prefix)), seen], dim=1)[None, None]
         output = self._backend.model(
             **tokens,
             attention_mask=mask,
-            position_ids=positions.expand(3, self._prefix.sequences, -1),
+            position_ids=position_ids(positions.expand(len(self._prefix.opening.positions), self._prefix.sequences, -1)),
             past_key_values=cache,
             use_cache=True,
-            logits_to_keep=kept,
+            logits_to_keep=kept,  # no tensor: it would have to be on the device of the model's last layer
         )
         logits: torch.Tensor = output.logits.transpose(0, 1).flatten(0, 1)
-        return logits
+        return logits.to(self._backend.device)
 
     def _trace(self, index: int, sequence: int) -> Trace | None:
         suffix = self._suffixes[index]
         if not suffix.layers:
             return None
-        pieces = [(query[sequence].clone(), key[sequence].clone()) for query, key in self._pieces[index]]
+        home = self._backend.device  # of a model over several devices, the first
+        pieces = [(query[sequence].clone().to(home), key[sequence].clone().to(home)) for query, key in self._pieces[index]]
         if suffix.row == "first-answer":
             assert self._answered is not None
             for at, layer in enumerate(suffix.layers):
-                query, key = (
-                    torch.cat([own, more[sequence, :, index, None]], 1) for own, more in zip(pieces[at], self._answered[layer], strict=True)
-                )
+                answered = (more[sequence, :, index, None].to(home) for more in self._answered[layer])
+                query, key = (torch.cat(both, 1) for both in zip(pieces[at], answered, strict=True))
                 pieces[at] = query, key
         layers = ContinuedLayers(self._held, self._prefix.first + sequence, suffix.layers.start, pieces)
         start = len(self._prefix) + suffix.question_at
@@ -255,6 +225,11 @@ def _at_once(suffixes: Sequence[Suffix]) -> Iterator[Sequence[Suffix]]:
             some = []
         some.append(suffix)
     yield some
+
+
+def _owners(suffixes: Sequence[Suffix]) -> torch.Tensor:
+    """Which suffix each token is of, laid out one after another."""
+    return torch.tensor([at for at, suffix in enumerate(suffixes) for _ in suffix.ids])
 
 
 def _spans(suffixes: Sequence[Suffix]) -> list[range]:

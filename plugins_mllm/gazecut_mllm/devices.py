@@ -6,6 +6,9 @@ import torch
 
 from gazecut.errors import DeviceError
 
+WAITING = ("cpu", "disk")
+"""Where a device map may put what is brought to a GPU only while it computes."""
+
 
 def present_devices() -> list[str]:
     """Devices of this machine, fastest first, as a recipe names them."""

@@ -10,21 +10,44 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
+from gazecut.errors import PromptError
 from gazecut.work import Work
 
-# What checkpoints set for sampling, at the library's neutral values: unset, transformers would fill them in again and warn.
-NEUTRAL_SAMPLING = {"temperature": 1.0, "top_k": 50, "top_p": 1.0, "typical_p": 1.0, "epsilon_cutoff": 0.0, "eta_cutoff": 0.0}
+# What checkpoints set for answers that are not greedy, for their length, and for what comes back with them.
+UNSET = (
+    *("temperature", "top_k", "top_p", "min_p", "top_h", "typical_p", "epsilon_cutoff", "eta_cutoff"),
+    *("num_beams", "num_return_sequences", "early_stopping", "length_penalty", "penalty_alpha"),
+    *("max_length", "return_dict_in_generate", "output_scores", "output_logits", "output_attentions", "output_hidden_states"),
+)
 
 
 class Decoder:
     """Generates greedily and words what came out."""
 
     def __init__(self, model: Any, tokenizer: Any, max_new_tokens: int, work: Work) -> None:
-        """Keep the model, its tokenizer, the longest answer in tokens, and where tokens are counted."""
+        """Make the model greedy; keep it, its tokenizer, the longest answer in tokens, and where tokens are counted."""
         self._model, self._work = model, work
         self._tokenizer = tokenizer
-        self._config = _greedy_config(model.generation_config, tokenizer, max_new_tokens)
+        # The model's own from now on: whatever is unset in another one, transformers fills in from it.
+        self._config = model.generation_config = _greedy_config(model.generation_config, tokenizer, max_new_tokens)
+        self._longest, self._context = max_new_tokens, getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self._ends = {self._config.eos_token_id} if isinstance(self._config.eos_token_id, int) else set(self._config.eos_token_id or ())
+
+    def check_room(self, prompt: int, remedy: str) -> None:
+        """Refuse a prompt that leaves no room for the longest answer.
+
+        Args:
+            prompt: Position behind its last token.
+            remedy: What to do, one sentence.
+
+        Raises:
+            PromptError: The model was made for fewer positions.
+        """
+        if self._context is not None and prompt + self._longest > self._context:
+            raise PromptError(
+                f"a prompt of {prompt} positions and an answer of up to {self._longest} tokens do not fit into the model's context of "
+                f"{self._context} (max_position_embeddings of its config.json). {remedy}"
+            )
 
     def generate(self, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """New token ids (R, n) after prompts of text, padded behind their end.
@@ -32,10 +55,10 @@ class Decoder:
         Args:
             ids: (R, N) whole prompts.
             mask: (R, N), 0 at padding, which is on the left.
-            positions: (3, R, N).
+            positions: (R, N), or (3, R, N) for M-RoPE.
         """
         prompt = {"input_ids": ids, "attention_mask": mask, "position_ids": positions}
-        return self._counted(self._model.generate(**prompt, generation_config=self._config)[:, ids.shape[1] :])
+        return self._counted(self._model.generate(**prompt)[:, ids.shape[1] :])
 
     def follow(self, ids: torch.Tensor, logits: torch.Tensor, read: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         """New token ids (R, n) after prompts that the model has read already, padded behind their end.
@@ -49,7 +72,7 @@ class Decoder:
         everything = torch.ones_like(ids)
         prompt = {"input_ids": ids, "attention_mask": everything, "position_ids": everything}
         loop = partial(_greedily, logits=logits, read=read, filler=self._config.pad_token_id)
-        tokens: torch.Tensor = self._model.generate(**prompt, generation_config=self._config, custom_generate=loop)
+        tokens: torch.Tensor = self._model.generate(**prompt, custom_generate=loop)
         return self._counted(tokens[:, ids.shape[1] :])
 
     def words(self, tokens: torch.Tensor) -> str:
@@ -92,7 +115,7 @@ def _greedily(
 def _greedy_config(given: GenerationConfig, tokenizer: Any, max_new_tokens: int) -> GenerationConfig:
     """The checkpoint's own generation config, made greedy."""
     config = copy.deepcopy(given)
-    for name, value in {"do_sample": False, "num_beams": 1, "max_new_tokens": max_new_tokens, **NEUTRAL_SAMPLING}.items():
+    for name, value in {**dict.fromkeys(UNSET), "do_sample": False, "max_new_tokens": max_new_tokens}.items():
         setattr(config, name, value)
     if config.eos_token_id is None:
         config.eos_token_id = tokenizer.eos_token_id

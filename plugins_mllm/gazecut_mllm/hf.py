@@ -5,12 +5,13 @@ backend = load("path/to/Qwen2.5-VL-7B-Instruct", device="cuda")
 trace = backend.trace(processor(...), first_layer=14)
 row = rollout_row(trace.layers, trace.visual_columns)
 ```
-Tried with Qwen2-VL, Qwen2.5-VL and InternVL on transformers 5.17.
+Tried with Qwen2-VL, Qwen2.5-VL, Qwen3-VL and InternVL on transformers 5.17.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +19,18 @@ import torch
 from transformers import PreTrainedModel
 
 from gazecut.arrays import Array
+from gazecut.cache import digest_arrays
 from gazecut.errors import BackendError
 from gazecut.values import Trace, TraceLayer
-from gazecut_mllm.capture import ATTENTION, capturing, install, restore
-from gazecut_mllm.devices import resolve_device, resolve_dtype
+from gazecut_mllm.capture import NAMES, capturing, install, restore
+from gazecut_mllm.devices import WAITING, resolve_device, resolve_dtype
 from gazecut_mllm.positions import VisualBlock, mrope_positions
-from gazecut_mllm.weights import load_model, locate
+from gazecut_mllm.weights import Loading, load_model, locate
 
-MROPE_FAMILIES = ("qwen2_vl", "qwen2_5_vl")
+MROPE_FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+UNBROKEN = ("qwen2_vl", "qwen2_5_vl")
+"""Families whose visual columns reach from the first visual token to the last, as the authors of DecAF take them."""
+SIGNED_TOKENS = 64  # whose embeddings tell a model from others
 
 
 class HFBackend:
@@ -33,7 +38,7 @@ class HFBackend:
 
     Attributes:
         model: The model itself, in evaluation mode.
-        device: Where it computes.
+        device: Where it takes its tokens; of one that is spread over several, the first that computes.
         dtype: Floating type of its weights.
         layers: Number of layers L of its language model.
         width: Width d of its token embeddings.
@@ -48,10 +53,23 @@ class HFBackend:
         self._before = install(model)
         self._closed = False
         self.model = model
-        self.device = model.device
+        self.device = _device_of(model)
         self.dtype = model.dtype
         self.layers = int(model.config.text_config.num_hidden_layers)
         self.width = int(model.config.text_config.hidden_size)
+
+    @cached_property
+    def signature(self) -> str:
+        """What the model is known by: family, width, and a digest of the signs in some rows of its token embeddings.
+
+        Signs survive every floating type, so a model has one signature however it was loaded; two models that were trained apart
+        differ in it.
+        """
+        embeddings: Any = self.model.get_input_embeddings()
+        rows = torch.linspace(0, len(embeddings.weight) - 1, SIGNED_TOKENS).long().to(self.device)
+        # Asked for, not read from the table: where a device map says so, that waits in host memory or on the disk.
+        signs = torch.signbit(embeddings(rows).detach()).cpu().numpy()
+        return f"{self.model.config.model_type}, width {self.width}, {digest_arrays({'signs': signs})[:16]}"
 
     @torch.inference_mode()
     def trace(self, inputs: Mapping[str, Any], first_layer: int = 0, last_layer: int | None = None) -> Trace:
@@ -64,7 +82,8 @@ class HFBackend:
             last_layer: Last layer, inclusive; None is the model's last.
 
         Raises:
-            BackendError: More than one sequence, no visual tokens or other ones than the grids say, or layers that the model lacks.
+            BackendError: No `input_ids` or more than one sequence, no visual tokens or other ones than the grids say, or layers that the
+                model lacks.
         """
         layers = self.layer_range(first_layer, last_layer)
         prepared = self._prepare(inputs)
@@ -73,7 +92,7 @@ class HFBackend:
         where = visual.nonzero()[:, 0]
         if not len(where):
             raise BackendError("the prompt has no visual tokens; wanted the image or video placeholder tokens of the model's config.")
-        if self.model.config.model_type in MROPE_FAMILIES:
+        if self.model.config.model_type in UNBROKEN:
             where = torch.arange(int(where[0]), int(where[-1]) + 1, device=where.device)
         with capturing(layers) as captured:
             self.model(**prepared, use_cache=False, logits_to_keep=1)
@@ -101,13 +120,15 @@ class HFBackend:
         return torch.isin(ids, torch.tensor(tokens, device=ids.device))
 
     def blocks(self, inputs: Mapping[str, Any]) -> list[VisualBlock]:
-        """The visual blocks of prepared inputs of a Qwen family: images in order, or videos in order."""
+        """The visual blocks of prepared inputs of a Qwen family: images in order, or videos in order; slots, where text parts them."""
         vision = self.model.config.vision_config
         merge = vision.spatial_merge_size
         per_second = getattr(vision, "tokens_per_second", None)
         images, videos = _grids(inputs, "image_grid_thw"), _grids(inputs, "video_grid_thw")
         if images and videos:
             raise BackendError("the prompt holds images and videos; wanted one or the other, or position_ids among the inputs.")
+        if self.model.config.model_type == "qwen3_vl":  # every slot stands alone, text between them
+            videos = [[1, *size] for slots, *size in videos for _ in range(slots)]
         seconds = torch.as_tensor(inputs.get("second_per_grid_ts", [1.0] * len(videos))).tolist()
         steps = [span * per_second if self.model.config.model_type == "qwen2_5_vl" and per_second else 1.0 for span in seconds]
         return [
@@ -131,8 +152,12 @@ class HFBackend:
         if self._closed:
             raise BackendError("this backend is closed; load the model again.")
         setting = self.model.config.text_config._attn_implementation
-        if setting != ATTENTION:
+        if setting not in NAMES.values():
             raise BackendError(f'the model\'s attention was set to "{setting}" meanwhile, so nothing is captured; load the model again.')
+        if "input_ids" not in inputs:
+            raise BackendError(
+                f"inputs hold no input_ids, only {', '.join(inputs) or 'nothing'}; wanted what the processor gives for a prompt."
+            )
         prepared = {name: torch.as_tensor(value).to(self.device) for name, value in inputs.items()}
         ids = prepared["input_ids"]
         if ids.ndim != 2 or len(ids) != 1:
@@ -167,7 +192,15 @@ def load(
     if isinstance(model_or_path, PreTrainedModel):
         return HFBackend(model_or_path)
     target = resolve_device(device)
-    return HFBackend(load_model(locate(str(model_or_path), revision), family, resolve_dtype(dtype, target), target))
+    return HFBackend(load_model(locate(str(model_or_path), revision), family, Loading(target, resolve_dtype(dtype, target))))
+
+
+def _device_of(model: PreTrainedModel) -> torch.device:
+    places = getattr(model, "hf_device_map", {}).values()
+    if len(places) < 2 and model.device.type != "meta":  # in one piece, it may have been moved since
+        return model.device
+    # With a GPU among them, what is in host memory or on the disk only waits there.
+    return next((torch.device(place) for place in places if place not in WAITING), torch.device("cpu"))
 
 
 def _grids(inputs: Mapping[str, Array], name: str) -> list[list[int]]:

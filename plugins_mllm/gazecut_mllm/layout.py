@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from gazecut.arrays import Array, floating, namespace
+import torch
+
+from gazecut.arrays import Array, floating
+from gazecut.errors import BackendError
+from gazecut.values import GridLayout
 from gazecut.values.check import check_shape
 
 
@@ -22,7 +26,25 @@ def stitch_tiles(tokens: Array, rows: int, cols: int, grid: int) -> Array:
         ShapeError: Another number of tokens.
     """
     check_shape("tile tokens", tokens, ("T", rows * cols * grid * grid))
-    values = floating(tokens)
-    tiles = namespace(values).reshape(values, (-1, rows, cols, grid, grid))
-    whole = namespace(values).permute_dims(tiles, (0, 1, 3, 2, 4))  # (T, rows, grid, cols, grid)
-    return namespace(values).reshape(whole, (-1, rows * grid, cols * grid))
+    images = GridLayout(len(tokens), rows * grid, cols * grid, tiles=(rows, cols))
+    return images.fold(floating(tokens).reshape(-1))
+
+
+def check_tiles(tiles: torch.Tensor, sequences: int, each: int, side: int) -> None:
+    """Refuse tiles that a layout does not tell of.
+
+    Args:
+        tiles: What a checkpoint's processor made of the frames.
+        sequences: Sequences B that it should have made them for.
+        each: Tiles n of each.
+        side: Pixels s along each side of a tile, as the model takes it.
+
+    Raises:
+        BackendError: They are not (B, n, 3, s, s).
+    """
+    wanted = (sequences, each, 3, side, side)
+    if tuple(tiles.shape) != wanted:
+        raise BackendError(
+            f"the checkpoint's processor made tiles {tuple(tiles.shape)}; wanted {wanted}: sequences, tiles of each, channels, pixels. "
+            "Check that the size of its image and video processor is image_size of its model."
+        )

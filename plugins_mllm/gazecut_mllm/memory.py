@@ -81,11 +81,12 @@ class BatchLimit:
 
 
 @contextmanager
-def memory_explained(remedy: str) -> Iterator[None]:
+def memory_explained(remedy: str, what: str = "the model") -> Iterator[None]:
     """Turn an exhausted memory into a message.
 
     Args:
         remedy: What to do, one sentence.
+        what: What needed it.
 
     Raises:
         BackendError: Memory ran out within the block.
@@ -95,7 +96,7 @@ def memory_explained(remedy: str) -> Iterator[None]:
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        raise BackendError(f"the model ran out of memory: {_first_line(error)} {remedy}") from error
+        raise BackendError(f"{what} ran out of memory: {_first_line(error)} {remedy}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

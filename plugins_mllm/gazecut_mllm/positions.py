@@ -1,7 +1,7 @@
-"""Positions of tokens in three axes (M-RoPE), as the authors of Qwen2-VL and Qwen2.5-VL define them.
+"""Positions of tokens: one by one, or in three axes (M-RoPE) as the authors of Qwen2-VL and Qwen2.5-VL define them.
 
-Text moves all three axes on by one per token; a visual token takes the slot, row and column of its cell, counted from where the
-block starts; text after a block starts one past the largest position used so far (arXiv 2409.12191, section 2.1). Qwen2.5-VL
+With three axes, text moves all three on by one per token; a visual token takes the slot, row and column of its cell, counted from
+where the block starts; text after a block starts one past the largest position used so far (arXiv 2409.12191, section 2.1). Qwen2.5-VL
 stretches the temporal axis to real time (arXiv 2502.13923, section 2.1.2). transformers 5.17 starts text after a long video
 elsewhere and drops fractions of a second; so we always pass positions, and never let the model derive its own.
 """
@@ -42,6 +42,28 @@ class VisualBlock:
         slot = (torch.arange(self.slots, dtype=torch.float64) * self.step + ROUNDING).floor().long()
         axes = torch.meshgrid(slot, torch.arange(self.rows), torch.arange(self.columns), indexing="ij")
         return torch.stack(axes).flatten(1)
+
+
+def token_positions(visual: torch.Tensor, blocks: Sequence[VisualBlock], axes: int) -> torch.Tensor:
+    """Positions of every token of a sequence.
+
+    Args:
+        visual: (N,) bool, true at visual tokens.
+        blocks: The visual blocks in the order of the sequence; of no use with one axis.
+        axes: 1, or 3 for M-RoPE.
+
+    Returns:
+        (axes, N) int64 on the CPU.
+
+    Raises:
+        BackendError: The visual tokens are not those of the blocks.
+    """
+    return mrope_positions(visual, blocks) if axes == 3 else torch.arange(len(visual))[None]
+
+
+def position_ids(positions: torch.Tensor) -> torch.Tensor:
+    """Positions (axes, B, n) as transformers takes them: (3, B, n), or (B, n) where there is one axis."""
+    return positions[0] if len(positions) == 1 else positions
 
 
 def mrope_positions(visual: torch.Tensor, blocks: Sequence[VisualBlock]) -> torch.Tensor:

@@ -13,6 +13,7 @@ from transformers import DynamicCache
 
 from gazecut_mllm.capture import capturing
 from gazecut_mllm.hf import HFBackend
+from gazecut_mllm.positions import position_ids
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Opening:
 
     Attributes:
         ids: (n,) token ids; where embeddings of a prelude stand, some id of the prompt.
-        positions: (3, n) M-RoPE positions.
+        positions: (axes, n) positions: one axis, or the three of M-RoPE.
         visual: (V,) positions in the sequence of the visual tokens.
         prelude: (P, d) embeddings that stand before the visual tokens, or None.
         prelude_at: Where in the sequence they start.
@@ -50,6 +51,7 @@ class Prefix:
         queries: Layer to queries (B, H, n, d) of the opening, for the layers that can be traced.
         scales: Layer to the factor on query-key products.
         layers: The layers that can be traced.
+        homes: Where each layer of the model computes.
         first: Which sequence of the whole its first one is, where it is a part.
     """
 
@@ -59,15 +61,16 @@ class Prefix:
     queries: dict[int, torch.Tensor]
     scales: dict[int, float]
     layers: range
+    homes: tuple[torch.device, ...]
     first: int = 0
 
     def __len__(self) -> int:
         return len(self.opening.ids)
 
     @property
-    def device(self) -> torch.device:
-        """Where keys, values and queries are."""
-        return self.keys(0).device
+    def is_home(self) -> bool:
+        """Whether keys, values and queries are where their layers compute, and not waiting elsewhere."""
+        return self.keys(0).device == self.homes[0]
 
     @property
     def bytes(self) -> int:
@@ -85,45 +88,56 @@ class Prefix:
     def part(self, sequences: slice) -> Prefix:
         """Some of its sequences; keys, values and queries are views of this one's."""
         chosen = range(self.sequences)[sequences]
-        return replace(self._with(lambda tensor: tensor[sequences]), sequences=len(chosen), first=self.first + chosen.start)
+        return replace(self._with(lambda tensor, _layer: tensor[sequences]), sequences=len(chosen), first=self.first + chosen.start)
 
-    def to(self, device: torch.device) -> Prefix:
-        """The same on a device; itself where it is there."""
-        return self if self.device == device else self._with(lambda tensor: tensor.to(device))
+    def waiting(self) -> Prefix:
+        """The same in host memory."""
+        return self._with(lambda tensor, _layer: tensor.cpu())
 
-    def _with(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Prefix:
+    def home(self) -> Prefix:
+        """The same with each layer where it computes; itself where it is there."""
+        return self if self.is_home else self._with(lambda tensor, layer: tensor.to(self.homes[layer]))
+
+    def _with(self, change: Callable[[torch.Tensor, int], torch.Tensor]) -> Prefix:
+        """The same with keys, values and queries changed; what changes them is told their layer too."""
         cache = snapshot(self.cache)
         layers: list[Any] = cache.layers  # of attention, all of them: others have no keys
-        for layer in layers:
-            layer.keys, layer.values = change(layer.keys), change(layer.values)
-        return replace(self, cache=cache, queries={layer: change(query) for layer, query in self.queries.items()})
+        for at, layer in enumerate(layers):
+            layer.keys, layer.values = change(layer.keys, at), change(layer.values, at)
+        return replace(self, cache=cache, queries={layer: change(query, layer) for layer, query in self.queries.items()})
 
 
-def prefill(backend: HFBackend, opening: Opening, pixels: dict[str, torch.Tensor], sequences: int, layers: range) -> Prefix:
+def prefill(backend: HFBackend, opening: Opening, seen: dict[str, torch.Tensor] | torch.Tensor, sequences: int, layers: range) -> Prefix:
     """Run vision tower and language model over the opening, once.
 
     Args:
         backend: The model.
         opening: Tokens up to the last visual one.
-        pixels: Pixels and grids as the checkpoint's processors give them, for all sequences.
+        seen: Pixels and grids as the model takes them, for all sequences; or visual embeddings (B, V, d), ready made.
         sequences: Number of sequences B.
         layers: Layers whose queries are kept.
     """
     ids = opening.ids.expand(sequences, -1)
     tokens: dict[str, Any] = {"input_ids": ids}
-    if opening.prelude is not None:
+    if isinstance(seen, torch.Tensor) or opening.prelude is not None:
         embeddings = backend.model.get_input_embeddings()(ids).clone()
-        embeddings[:, opening.prelude_at : opening.prelude_at + len(opening.prelude)] = opening.prelude
+        if opening.prelude is not None:
+            embeddings[:, opening.prelude_at : opening.prelude_at + len(opening.prelude)] = opening.prelude
+        if isinstance(seen, torch.Tensor):
+            embeddings[:, opening.visual.to(embeddings.device)] = seen.to(embeddings)
         tokens = {"inputs_embeds": embeddings}
+    if not isinstance(seen, torch.Tensor):
+        tokens.update(seen)
     with capturing(layers) as captured:
         output = backend.model(
             **tokens,
-            **{name: value.to(backend.device) for name, value in pixels.items()},
-            position_ids=opening.positions[:, None].expand(-1, sequences, -1),
+            position_ids=position_ids(opening.positions[:, None].expand(-1, sequences, -1)),
             use_cache=True,
             logits_to_keep=1,
         )
-    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.scale, layers)
+    kept: list[Any] = output.past_key_values.layers
+    homes = tuple(layer.keys.device for layer in kept)
+    return Prefix(opening, sequences, output.past_key_values, captured.query, captured.scale, layers, homes)
 
 
 def snapshot(cache: DynamicCache) -> DynamicCache:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import torch
 
 from gazecut.errors import BackendError
-from gazecut.values import Answer, GridLayout, Question, TraceSpec
+from gazecut.values import Answer, GridLayout, Question, Steering, TraceSpec
 from gazecut.work import Work
 from gazecut_mllm.chat import Chat
 from gazecut_mllm.continuation import Continuation, Reply, Suffix
+from gazecut_mllm.family import Placement
 from gazecut_mllm.generation import Decoder
 from gazecut_mllm.hf import HFBackend
 from gazecut_mllm.memory import BatchLimit
@@ -51,20 +52,18 @@ class VisualSession:
 
     layout: GridLayout
 
-    def __init__(
-        self, reader: Reader, kind: Literal["video", "image"], prefixes: Sequence[Held], layout: GridLayout, limit: BatchLimit
-    ) -> None:
+    def __init__(self, reader: Reader, placement: Placement, prefixes: Sequence[Held], layout: GridLayout, limit: BatchLimit) -> None:
         """Keep prefilled prefixes.
 
         Args:
             reader: The model and its ways.
-            kind: What the chat template calls the visual tokens.
+            placement: How the frames stand in the prompt.
             prefixes: The sequences of the view, in order, in batches.
             layout: What each visual token covers.
             limit: Most questions times sequences in one forward pass.
         """
         self.layout = layout
-        self._reader, self._kind, self._limit = reader, kind, limit
+        self._reader, self._placement, self._limit = reader, placement, limit
         self._prefixes: tuple[Held, ...] | None = tuple(prefixes)
 
     @torch.inference_mode()
@@ -74,7 +73,7 @@ class VisualSession:
         Raises:
             BackendError: The session is closed, a trace asks for layers that the model lacks or the session does not keep, steering is of
                 another width or place than the session can take, or memory runs out with one sequence at a time.
-            PromptError: A question holds one of the model's own visual tokens.
+            PromptError: A question holds one of the model's own visual tokens, or leaves no room for an answer.
         """
         if self._prefixes is None:
             raise BackendError("this session is closed; open another to ask more.")
@@ -114,41 +113,72 @@ class VisualSession:
         return replies
 
     def _suffix(self, question: Question) -> Suffix:
-        turn = self._reader.chat.turn(question.text, self._kind)
-        suffix = Suffix(turn.after, question_at=turn.question.start, words=turn.words)
-        if question.trace is not None:
-            suffix = replace(suffix, layers=self._layers(question.trace), row=question.trace.row)
+        assert self._prefixes is not None
+        layers = range(0) if question.trace is None else traced_layers(self._reader.hf, question.trace, self._prefixes[0].layers)
         steering = question.steering
-        if steering is None:
-            return suffix
-        if steering.place == "before-vision":
-            self._check_prelude(len(steering.embeddings))
-            return suffix
-        soft = embeddings_for(self._reader.hf, steering.embeddings, "steering")
-        at = turn.question.start if steering.place == "before-text" else turn.question.stop
-        ids = (*turn.after[:at], *[turn.after[0]] * len(soft), *turn.after[at:])
-        moved = len(soft) if steering.place == "before-text" else 0
-        return replace(suffix, ids=ids, steering=soft, steering_at=at, question_at=turn.question.start + moved)
+        if steering is not None and steering.place == "before-vision":
+            self._check_prelude(steering)
+        suffix = suffix_of(self._reader, self._placement, question, layers)
+        remedy = "Shorten the question, or lower mllm.max_new_tokens or what mllm.views shows."
+        self._reader.decoder.check_room(self._prefixes[0].opening.following + len(suffix), remedy)
+        return suffix
 
-    def _layers(self, spec: TraceSpec) -> range:
+    def _check_prelude(self, steering: Steering) -> None:
         assert self._prefixes is not None
-        layers, kept = self._reader.hf.layer_range(spec.first_layer, spec.last_layer), self._prefixes[0].layers
-        if layers.start < kept.start or layers.stop > kept.stop:
-            raise BackendError(
-                f"a question traces layers {layers.start} to {layers.stop - 1}, the session was opened for layers {kept.start} to "
-                f"{kept.stop - 1}. Open it with this trace."
-            )
-        return layers
-
-    def _check_prelude(self, length: int) -> None:
-        assert self._prefixes is not None
-        prelude = self._prefixes[0].opening.prelude
+        prelude, given = self._prefixes[0].opening.prelude, embeddings_for(self._reader.hf, steering.embeddings, "steering")
         have = 0 if prelude is None else len(prelude)
-        if have != length:
+        if have != len(given):
             raise BackendError(
-                f"a question is steered by {length} embeddings before the visual tokens, the session was opened with {have}. "
+                f"a question is steered by {len(given)} embeddings before the visual tokens, the session was opened with {have}. "
                 "Open it with them as prelude."
             )
+        if prelude is not None and not torch.equal(prelude, given):
+            raise BackendError(
+                "a question is steered by other embeddings before the visual tokens than the session was opened with. "
+                "Open it with them as prelude."
+            )
+
+
+def traced_layers(hf: HFBackend, spec: TraceSpec, kept: range) -> range:
+    """The layers that a question asks a session for, of those that it keeps.
+
+    Raises:
+        BackendError: The model lacks some, or the session does not keep them.
+    """
+    layers = hf.layer_range(spec.first_layer, spec.last_layer)
+    if layers.start < kept.start or layers.stop > kept.stop:
+        raise BackendError(
+            f"a question traces layers {layers.start} to {layers.stop - 1}, the session was opened for layers {kept.start} to "
+            f"{kept.stop - 1}. Open it with this trace."
+        )
+    return layers
+
+
+def suffix_of(reader: Reader, placement: Placement, question: Question, layers: range) -> Suffix:
+    """What follows the visual tokens for a question, soft tokens included that stand there.
+
+    Args:
+        reader: The model and its ways.
+        placement: How the frames stand in the prompt.
+        question: What is asked.
+        layers: Layers to trace; none where the question asks for no trace.
+
+    Raises:
+        BackendError: Steering is of another width than the model.
+        PromptError: The question holds one of the model's own visual tokens.
+    """
+    turn = reader.chat.turn(question.text, placement)
+    suffix = Suffix(turn.after, layers, question_at=turn.question.start, words=turn.words)
+    if question.trace is not None:
+        suffix = replace(suffix, row=question.trace.row)
+    steering = question.steering
+    if steering is None or steering.place == "before-vision":
+        return suffix
+    soft = embeddings_for(reader.hf, steering.embeddings, "steering")
+    at = turn.question.start if steering.place == "before-text" else turn.question.stop
+    ids = (*turn.after[:at], *[turn.after[0]] * len(soft), *turn.after[at:])
+    moved = len(soft) if steering.place == "before-text" else 0
+    return replace(suffix, ids=ids, steering=soft, steering_at=at, question_at=turn.question.start + moved)
 
 
 def embeddings_for(backend: HFBackend, embeddings: object, what: str) -> torch.Tensor:

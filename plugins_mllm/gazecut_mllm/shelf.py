@@ -33,7 +33,7 @@ class Held:
         return len(self.opening.ids)
 
     def take(self) -> Prefix:
-        """The prefix on the device of the model."""
+        """The prefix where the model computes."""
         return self._shelf.take(self)
 
     def make(self) -> Prefix:
@@ -51,12 +51,12 @@ class Shelf:
         """Hold nothing.
 
         Args:
-            device: Of the model.
-            budget: Bytes of keys, values and queries there.
+            device: Of the model, or the first of several.
+            budget: Bytes of keys, values and queries there, on all of them together.
             host_budget: Bytes in host memory beside it; of no use where the device is the host.
             work: Where prefixes made again are counted.
         """
-        self._device, self._budget, self._work = device, budget, work
+        self._budget, self._work = budget, work
         self._host_budget = 0 if device.type == "cpu" else host_budget
         self._all: weakref.WeakSet[Held] = weakref.WeakSet()
         self._clock = count(1)
@@ -65,7 +65,7 @@ class Shelf:
         """Take over a fresh prefix.
 
         Args:
-            prefix: On the device.
+            prefix: Where the model computes.
             make: Makes an equal one.
         """
         held = Held(self, prefix, make)
@@ -76,35 +76,34 @@ class Shelf:
 
     @torch.inference_mode()
     def take(self, held: Held) -> Prefix:
-        """A prefix on the device, from wherever it is.
+        """A prefix where the model computes, from wherever it is.
 
         Raises:
             BackendError: It does not fit into what memory is left.
         """
         held.used = next(self._clock)
         prefix = held.prefix
-        if prefix is not None and prefix.device == self._device:
+        if prefix is not None and prefix.is_home:
             return prefix
         self._make_room(held.bytes, held)
         with memory_explained(f"Lower mllm.cache_gib (now {self._budget / 2**30:g}), which leaves more for the work itself."):
             if prefix is None:
                 self._work.refills += 1
                 prefix = held.make()
-            held.prefix = prefix.to(self._device)
+            held.prefix = prefix.home()
         return held.prefix
 
-    def bytes(self, device: torch.device) -> int:
-        """What is held on a device."""
-        return sum(held.bytes for held in self._all if held.prefix is not None and held.prefix.device == device)
+    def bytes(self, *, home: bool = True) -> int:
+        """What is held where the model computes; or else, what waits in host memory."""
+        return sum(held.bytes for held in self._all if held.prefix is not None and held.prefix.is_home == home)
 
     def _make_room(self, wanted: int, needed: Held) -> None:
         """Move prefixes out of the way until so many bytes more are within the budget, or none is left to move."""
-        host = torch.device("cpu")
-        while self.bytes(self._device) + wanted > self._budget:
-            others = [held for held in self._all if held is not needed and held.prefix is not None and held.prefix.device == self._device]
+        while self.bytes() + wanted > self._budget:
+            others = [held for held in self._all if held is not needed and held.prefix is not None and held.prefix.is_home]
             if not others:
                 return
             last = max(others, key=lambda held: held.used)
             assert last.prefix is not None
-            fits = self.bytes(host) + last.bytes <= self._host_budget
-            last.prefix = last.prefix.to(host) if fits else None
+            fits = self.bytes(home=False) + last.bytes <= self._host_budget
+            last.prefix = last.prefix.waiting() if fits else None

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from gazecut.errors import BackendError
+from gazecut.errors import ClipError
 
 MIN_TOKENS = 4
 LONGEST_ASPECT = 200  # the authors' own limit
@@ -22,11 +22,11 @@ def grid_size(size: tuple[int, int], cell: int, max_tokens: int) -> tuple[int, i
         max_tokens: Most tokens of the grid.
 
     Raises:
-        BackendError: The frame is too long for its width, or wide for its height.
+        ClipError: The frame is too long for its width, or wide for its height.
     """
     height, width = size
     if max(size) > LONGEST_ASPECT * min(size):
-        raise BackendError(f"frames are {width}x{height} px; the model takes an aspect of up to {LONGEST_ASPECT}:1. Crop the clip.")
+        raise ClipError(f"frames are {width}x{height} px; the model takes an aspect of up to {LONGEST_ASPECT}:1. Crop the clip.")
     rows, columns = max(1, round(height / cell)), max(1, round(width / cell))
     if rows * columns > max_tokens:
         shrink = math.sqrt(height * width / (max_tokens * cell * cell))

@@ -10,8 +10,12 @@ import torch
 from gazecut.arrays import Array
 from gazecut.values import Trace, TraceSpec
 from gazecut_mllm.config import RolloutConfig
+from gazecut_mllm.memory import memory_explained
 from gazecut_mllm.rollout.driver import Method, rollout_row, rollout_rows
 from gazecut_mllm.rollout.trunk import Together, grouped
+
+REMEDY = "Set attribution.chunk to fewer query rows at a time, or lower mllm.cache_gib, which leaves more for the work itself."
+FOR_WHOLE_MATRICES = 'Set attribution.kernel to "auto": whole matrices of attention are for comparison, on few tokens.'
 
 
 class RolloutAttribution:
@@ -29,9 +33,9 @@ class RolloutAttribution:
 
         Raises:
             ShapeError: The trace has no layers, or layers that do not fit each other.
-            BackendError: Queries or keys of a layer are not finite.
+            BackendError: Queries or keys of a layer are not finite, or memory runs out.
         """
-        return _at(self._row(trace), trace.visual_columns)
+        return _at(self._rows([trace])[0], trace.visual_columns)
 
     def scores_many(self, traces: Sequence[Trace]) -> list[Array]:
         """What `scores` gives for each trace; attention of tokens that traces share is worked out once for all of them.
@@ -58,16 +62,15 @@ class RolloutAttribution:
 
     def _rows(self, group: Sequence[Trace]) -> list[Array]:
         """The whole row (N,) of each trace; all on one trunk."""
-        if len(group) == 1:
-            return [self._row(group[0])]
-        layers = Together(group)
-        return rollout_rows(layers, group[0].visual_columns, layers.branches, method=self._method)
-
-    def _row(self, trace: Trace) -> Array:
-        method = self._method
-        return rollout_row(
-            trace.layers, trace.visual_columns, head_weighting=method.head_weighting, kernel=method.kernel, chunk=method.chunk
-        )
+        first, method = group[0], self._method
+        with memory_explained(FOR_WHOLE_MATRICES if method.kernel == "reference" else REMEDY, "rollout"):
+            if len(group) == 1:
+                row = rollout_row(
+                    first.layers, first.visual_columns, head_weighting=method.head_weighting, kernel=method.kernel, chunk=method.chunk
+                )
+                return [row]
+            layers = Together(group)
+            return rollout_rows(layers, first.visual_columns, layers.branches, method=method)
 
 
 def _at(row: Array, columns: Array) -> Array:

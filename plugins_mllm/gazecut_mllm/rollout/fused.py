@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 import os
 from contextlib import nullcontext
+from functools import cache
+from subprocess import CalledProcessError
 from typing import NamedTuple
 
 import torch
@@ -36,6 +38,16 @@ def lack(query: torch.Tensor) -> str | None:
         return f"it has no {query.dtype}"
     if query.shape[-1] > WIDEST_HEAD:
         return f"it takes heads of up to {WIDEST_HEAD} elements, these have {query.shape[-1]}"
+    return None if IS_INTERPRETED else _trouble()
+
+
+@cache
+def _trouble() -> str | None:
+    """Why Triton does not start on this machine: it builds its launcher with a C compiler, which small containers lack."""
+    try:
+        triton.runtime.driver.active.get_current_target()
+    except (ImportError, OSError, RuntimeError, CalledProcessError) as error:
+        return f"Triton does not start here ({error})"
     return None
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, overload, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from gazecut.arrays import Array, namespace
 from gazecut.values import Trace, TraceLayer
+from gazecut_mllm.rollout.layers import LazyLayers
 
 MOST_TOGETHER = 32
 """Traces that are laid out as one sequence: memory grows with the square of their number, and what they share is little by then."""
@@ -54,8 +55,8 @@ def grouped(traces: Sequence[Trace]) -> list[list[int]]:
     return [group[start : start + MOST_TOGETHER] for group in groups.values() for start in range(0, len(group), MOST_TOGETHER)]
 
 
-class Together(Sequence[TraceLayer]):
-    """Layers of several traces on one trunk: the trunk once, then each trace's own tokens; put together when they are read.
+class Together(LazyLayers):
+    """Layers of several traces on one trunk: the trunk once, then each trace's own tokens.
 
     Attributes:
         branches: Number of own tokens of each trace.
@@ -70,16 +71,10 @@ class Together(Sequence[TraceLayer]):
     def __len__(self) -> int:
         return len(self._first)
 
-    @overload
-    def __getitem__(self, index: int) -> TraceLayer: ...
-    @overload
-    def __getitem__(self, index: slice) -> tuple[TraceLayer, ...]: ...
-    def __getitem__(self, index: int | slice) -> TraceLayer | tuple[TraceLayer, ...]:
-        """One layer, put together now; or several."""
-        if isinstance(index, slice):
-            return tuple(self[at] for at in range(*index.indices(len(self))))
-        query, key, scale = self._first[index]
-        own = [layers.own(index) for layers in self._others[1:]]
+    def together(self, at: int) -> TraceLayer:
+        """One layer of all."""
+        query, key, scale = self._first[at]
+        own = [layers.own(at) for layers in self._others[1:]]
         xp = namespace(query)
         return TraceLayer(
             xp.concat([query, *(each[0] for each in own)], axis=1), xp.concat([key, *(each[1] for each in own)], axis=1), scale
