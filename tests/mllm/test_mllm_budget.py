@@ -14,8 +14,8 @@ from gazecut.errors import BackendError
 from gazecut.protocols import Runtime
 from gazecut.values import Answer, Frames, Question, TraceSpec
 from gazecut.work import Work
+from gazecut_mllm.backend import Backend
 from gazecut_mllm.config import Qwen25VLConfig, RolloutConfig
-from gazecut_mllm.qwen import QwenBackend
 from gazecut_mllm.qwen2_5_vl import Qwen25VLBackend
 from gazecut_mllm.rollout import RolloutAttribution
 from gazecut_mllm.shelf import Shelf
@@ -25,11 +25,11 @@ QUESTIONS = [Question(text, TraceSpec(1)) for text in ("the red circle", "x", "d
 
 
 @pytest.fixture
-def one_by_one(make_backend: Callable[..., QwenBackend]) -> Callable[..., tuple[QwenBackend, Runtime]]:
+def one_by_one(make_backend: Callable[..., Backend]) -> Callable[..., tuple[Backend, Runtime]]:
     """A backend that prefills frame by frame, within so many GiB; and where it counts."""
     whole = make_backend("qwen2.5-vl")._config
 
-    def make(cache_gib: float) -> tuple[QwenBackend, Runtime]:
+    def make(cache_gib: float) -> tuple[Backend, Runtime]:
         views = {"video": {"tokens_per_frame": 16}, "frame": {"scale": 1, "batch": 1}}
         options = {**whole.model_dump(), "views": views, "cache_gib": cache_gib}
         runtime = Runtime("cpu")
@@ -41,19 +41,19 @@ def one_by_one(make_backend: Callable[..., QwenBackend]) -> Callable[..., tuple[
 class Highest:
     """Most bytes that a shelf held at any moment."""
 
-    def __init__(self, backend: QwenBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, backend: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
         self.bytes = 0
         shelf, real = backend._reader.shelf, Shelf._make_room
 
         def noted(this: Shelf, wanted: int, needed: object) -> None:
             real(this, wanted, needed)  # type: ignore[arg-type]
             if this is shelf:
-                self.bytes = max(self.bytes, this.bytes(torch.device("cpu")) + wanted)
+                self.bytes = max(self.bytes, this.bytes() + wanted)
 
         monkeypatch.setattr(Shelf, "_make_room", noted)
 
 
-def maps_of(backend: QwenBackend, frames: Frames) -> tuple[list[Answer], list[torch.Tensor]]:
+def maps_of(backend: Backend, frames: Frames) -> tuple[list[Answer], list[torch.Tensor]]:
     with backend.open(frames, "frame", trace=TraceSpec(1)) as session:
         answers = [*session.ask(QUESTIONS[:2]), *session.ask(QUESTIONS[2:])]
         traces = [trace for answer in answers for trace in answer.traces]
@@ -62,7 +62,7 @@ def maps_of(backend: QwenBackend, frames: Frames) -> tuple[list[Answer], list[to
 
 
 def test_a_budget_of_two_frames_of_sixteen_changes_nothing(
-    one_by_one: Callable[..., tuple[QwenBackend, Runtime]], make_frames: Callable[..., Frames], monkeypatch: pytest.MonkeyPatch
+    one_by_one: Callable[..., tuple[Backend, Runtime]], make_frames: Callable[..., Frames], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frames = make_frames(FRAMES)
     roomy, runtime = one_by_one(1.0)
@@ -86,7 +86,7 @@ def test_a_budget_of_two_frames_of_sixteen_changes_nothing(
 
 
 def test_without_any_budget_one_prefix_is_there(
-    one_by_one: Callable[..., tuple[QwenBackend, Runtime]], make_frames: Callable[..., Frames]
+    one_by_one: Callable[..., tuple[Backend, Runtime]], make_frames: Callable[..., Frames]
 ) -> None:
     backend, runtime = one_by_one(0.0)
     frames = make_frames(2)
@@ -95,65 +95,67 @@ def test_without_any_budget_one_prefix_is_there(
     assert runtime.work.refills > 0
     del answers
     gc.collect()
-    assert backend._reader.shelf.bytes(torch.device("cpu")) == 0  # nothing refers to a prefix any more
+    assert backend._reader.shelf.bytes() == 0  # nothing refers to a prefix any more
 
 
-def test_a_prefix_lives_as_long_as_a_session_or_a_trace_does(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
-    shelf, cpu = qwen25._reader.shelf, torch.device("cpu")
+def test_a_prefix_lives_as_long_as_a_session_or_a_trace_does(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
+    shelf = qwen25._reader.shelf
     gc.collect()
-    before = shelf.bytes(cpu)
+    before = shelf.bytes()
     session = qwen25.open(make_frames(3), "frame", trace=TraceSpec(1))
     traces = session.ask(QUESTIONS[:1])[0].traces
-    held = shelf.bytes(cpu) - before
+    held = shelf.bytes() - before
     assert held == sum(prefix.bytes for prefix in session._prefixes or ())
     session.close()
     del session
     gc.collect()
-    assert shelf.bytes(cpu) - before == held
+    assert shelf.bytes() - before == held
     del traces
     gc.collect()
-    assert shelf.bytes(cpu) == before
+    assert shelf.bytes() == before
 
 
 @dataclass(frozen=True)
 class Boxed:
-    """A prefix as far as a shelf is concerned, on devices that this machine need not have."""
+    """A prefix as far as a shelf is concerned, of a device that this machine need not have."""
 
-    device: torch.device
+    is_home: bool = True
     bytes: int = 10
     opening: None = None
     sequences: int = 1
     layers: range = range(0)
 
-    def to(self, device: torch.device) -> Boxed:
-        return replace(self, device=device)
+    def home(self) -> Boxed:
+        return replace(self, is_home=True)
+
+    def waiting(self) -> Boxed:
+        return replace(self, is_home=False)
 
 
 @pytest.mark.parametrize(
     ("budget", "host", "on_device", "on_host", "gone"), [(40, 0, 4, 0, 0), (25, 15, 2, 1, 1), (10, 40, 1, 3, 0), (0, 0, 1, 0, 3)]
 )
 def test_what_does_not_fit_moves_to_the_host_and_then_away(budget: int, host: int, on_device: int, on_host: int, gone: int) -> None:
-    device, work = torch.device("cuda:0"), Work()
-    shelf = Shelf(device, budget, host, work)
-    box: Any = Boxed(device)
-    held = [shelf.hold(box, lambda: box) for _ in range(4)]
+    work, box = Work(), Boxed()
+    shelf = Shelf(torch.device("cuda:0"), budget, host, work)
+    held: Any = [shelf.hold(box, lambda: box) for _ in range(4)]  # type: ignore[arg-type]
 
     def where() -> tuple[int, int, int]:
-        places = [one.prefix and one.prefix.device.type for one in held]
-        return places.count("cuda"), places.count("cpu"), places.count(None)
+        places = [one.prefix and one.prefix.is_home for one in held]
+        return places.count(True), places.count(False), places.count(None)
 
     assert where() == (on_device, on_host, gone)
     for one in held:
-        assert one.take().device == device
+        assert one.take().is_home
         assert where()[0] == on_device
         assert 10 * where()[1] <= host
     assert (work.refills > 0) == (gone > 0)
-    assert shelf.bytes(device) == 10 * on_device
+    assert shelf.bytes() == 10 * on_device
 
 
 def test_when_not_even_one_fits_it_says_what_to_lower() -> None:
     shelf = Shelf(torch.device("cuda:0"), 2**29, 0, Work())
-    box: Any = Boxed(torch.device("cuda:0"), bytes=2**29)
+    box: Any = Boxed(bytes=2**29)
 
     def exhausted() -> Any:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
@@ -166,7 +168,7 @@ def test_when_not_even_one_fits_it_says_what_to_lower() -> None:
 
 @pytest.mark.gpu
 def test_on_a_device_prefixes_wait_in_host_memory(
-    one_by_one: Callable[..., tuple[QwenBackend, Runtime]], make_frames: Callable[..., Frames]
+    one_by_one: Callable[..., tuple[Backend, Runtime]], make_frames: Callable[..., Frames]
 ) -> None:
     frames = make_frames(FRAMES)
     whole = one_by_one(1.0)[0]._config

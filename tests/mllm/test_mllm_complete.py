@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gazecut.errors import BackendError
-from gazecut_mllm import qwen
-from gazecut_mllm.qwen import QwenBackend
+from gazecut_mllm import backend as backends
+from gazecut_mllm.backend import Backend
 
 TEXTS = ["x", "the red circle on the left, what is it? a single word.", "", "describe the background of the video " * 8, "x"]
 
 
-def test_each_answer_is_the_one_that_the_turn_gets_alone(backend: QwenBackend) -> None:
+def test_each_answer_is_the_one_that_the_turn_gets_alone(backend: Backend) -> None:
     together = backend.complete_many(TEXTS)
     assert together == [backend.complete(text) for text in TEXTS]
     assert len(set(together)) > 1  # the model does listen
@@ -27,11 +27,11 @@ def test_each_answer_is_the_one_that_the_turn_gets_alone(backend: QwenBackend) -
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text("ab cé\n?", max_size=60), max_size=6))
-def test_any_lengths_in_any_order(qwen25: QwenBackend, texts: list[str]) -> None:
+def test_any_lengths_in_any_order(qwen25: Backend, texts: list[str]) -> None:
     assert qwen25.complete_many(texts) == [qwen25.complete(text) for text in texts]
 
 
-def batches(backend: QwenBackend, most: int, work: Callable[[], object]) -> list[int]:
+def batches(backend: Backend, most: int, work: Callable[[], object]) -> list[int]:
     """Sizes of the batches that were started, where memory takes so many turns and no more."""
     started: list[int] = []
 
@@ -49,7 +49,7 @@ def batches(backend: QwenBackend, most: int, work: Callable[[], object]) -> list
     return started
 
 
-def test_batches_halve_when_memory_runs_out(make_backend: Callable[..., QwenBackend], caplog: pytest.LogCaptureFixture) -> None:
+def test_batches_halve_when_memory_runs_out(make_backend: Callable[..., Backend], caplog: pytest.LogCaptureFixture) -> None:
     backend = make_backend("qwen2.5-vl", max_new_tokens=1)
     wanted, found = backend.complete_many(TEXTS), []
     with caplog.at_level(logging.WARNING):
@@ -64,7 +64,7 @@ def test_batches_halve_when_memory_runs_out(make_backend: Callable[..., QwenBack
         batches(backend, 0, lambda: backend.complete_many(TEXTS[:1]))
 
 
-def test_many_turns_take_turns(make_backend: Callable[..., QwenBackend], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qwen, "TURNS", 2)
+def test_many_turns_take_turns(make_backend: Callable[..., Backend], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "TURNS", 2)
     backend = make_backend("qwen2.5-vl", max_new_tokens=1)
     assert batches(backend, 9, lambda: backend.complete_many(TEXTS)) == [2, 2, 1]

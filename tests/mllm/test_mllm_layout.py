@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gazecut.errors import BackendError, ShapeError
+from gazecut.errors import ClipError, ShapeError
 from gazecut_mllm.layout import stitch_tiles
 from gazecut_mllm.sizes import grid_size, resize
 
@@ -64,7 +64,7 @@ def test_grids_of_the_method(size: tuple[int, int], grid: tuple[int, int]) -> No
 
 
 def test_frames_too_long() -> None:
-    with pytest.raises(BackendError, match="frames are 201x1 px; the model takes an aspect of up to 200:1"):
+    with pytest.raises(ClipError, match="frames are 201x1 px; the model takes an aspect of up to 200:1"):
         grid_size((1, 201), 28, 400)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -15,12 +16,35 @@ from safetensors.torch import load_file, save_file
 
 from gazecut.errors import DeviceError, WeightsError
 from gazecut.protocols import Runtime
+from gazecut_mllm.backend import Backend
 from gazecut_mllm.config import Qwen2VLConfig, Qwen25VLConfig
 from gazecut_mllm.devices import peak_memory, present_devices, resolve_device, resolve_dtype
+from gazecut_mllm.family import Placement
 from gazecut_mllm.hf import load
 from gazecut_mllm.qwen2_5_vl import Qwen25VLBackend
 from gazecut_mllm.qwen2_vl import Qwen2VLBackend
 from gazecut_mllm.weights import load_processor, locate
+
+FAMILIES = ("qwen2-vl", "qwen2.5-vl", "qwen3-vl")
+HINTS = {
+    "qwen2_vl": "qwen2-vl",
+    "qwen2_5_vl": "qwen2.5-vl",
+    "qwen3_vl": "qwen3-vl",
+    "internvl": "internvl3",
+    "llava_onevision": "llava-onevision",
+}
+KINDS = {name: kind for kind, name in HINTS.items()}
+MISSING = {
+    "processor_config.json": "cannot load processor and tokenizer files of|has no image processor|has no video processor",
+    "chat_template.jinja": "has no chat template",
+    "tokenizer.json": "does not know|cannot load processor and tokenizer files",
+    "model.safetensors": "cannot load weights in safetensors form",
+}
+BESIDE = {
+    "processor_config.json": ("preprocessor_config.json", "video_preprocessor_config.json"),
+    "tokenizer.json": ("tokenizer_config.json",),
+}
+"""What says the same, and must be gone too."""
 
 
 @pytest.fixture
@@ -94,6 +118,31 @@ def test_another_family(checkpoint: Callable[[str], Path]) -> None:
         Qwen2VLBackend(Qwen2VLConfig(weights=str(checkpoint("qwen2.5-vl"))), Runtime("cpu"))
 
 
+@pytest.mark.parametrize("found", HINTS)
+@pytest.mark.parametrize("asked", FAMILIES)
+def test_weights_of_any_other_family(asked: str, found: str, make_backend: Callable[..., Backend], tmp_path: Path) -> None:
+    kind = KINDS[asked]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "clip" if found == kind else found}))
+    then = "Choose weights of that family" if found == kind else rf'Set mllm\.use to "{re.escape(HINTS[found])}"'
+    with pytest.raises(WeightsError, match=rf'holds a model of type "\w+"; wanted "{kind}"\. {then}\.') as caught:
+        make_backend(asked, weights=str(tmp_path))
+    assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("missing", MISSING)
+def test_a_missing_file(
+    family: str, missing: str, checkpoint: Callable[[str], Path], make_backend: Callable[..., Backend], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(checkpoint(family), tmp_path / "copy"))
+    (folder / missing).unlink()
+    for name in BESIDE.get(missing, ()):
+        (folder / name).unlink(missing_ok=True)
+    with pytest.raises(WeightsError, match=MISSING[missing]) as caught:
+        make_backend(family, weights=str(folder))
+    assert caught.value.exit_status == 2
+
+
 def test_broken_weights(copy: Path) -> None:
     file = copy / "model.safetensors"
     tensors = load_file(file)
@@ -122,7 +171,7 @@ def test_incomplete_processors(copy: Path) -> None:
     words = template.read_text()
     template.write_text("no place for anything")
     with pytest.raises(WeightsError, match="chat template does not place one"):
-        open_backend(copy)._reader.chat.turn("x", "video")
+        open_backend(copy)._reader.chat.turn("x", Placement("video", ("<|video_pad|>",), "<|video_pad|>"))
     template.unlink()
     with pytest.raises(WeightsError, match="has no chat template"):
         open_backend(copy)

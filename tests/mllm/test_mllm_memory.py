@@ -14,10 +14,12 @@ import torch
 from gazecut.errors import BackendError
 from gazecut.protocols import Runtime
 from gazecut.values import Answer, Frames, Question, TraceSpec
-from gazecut_mllm import qwen
+from gazecut_mllm import backend as backends
+from gazecut_mllm import weights
+from gazecut_mllm.backend import Backend
+from gazecut_mllm.config import RolloutConfig
 from gazecut_mllm.memory import BatchLimit, is_out_of_memory, memory_explained
-from gazecut_mllm.qwen import QwenBackend
-from gazecut_mllm.rollout import rollout_row
+from gazecut_mllm.rollout import RolloutAttribution, rollout_row
 
 QUESTIONS = [Question(text, TraceSpec(0)) for text in ("the red circle", "x", "describe the background")]
 FRAMES = 3
@@ -29,7 +31,7 @@ ERRORS = [torch.OutOfMemoryError(CUDA), RuntimeError(CPU), MemoryError()]
 
 
 @pytest.fixture(scope="module", params=["qwen2-vl", "qwen2.5-vl"])
-def wide(request: pytest.FixtureRequest, make_backend: Callable[..., QwenBackend]) -> QwenBackend:
+def wide(request: pytest.FixtureRequest, make_backend: Callable[..., Backend]) -> Backend:
     """A backend whose batches hold everything at once."""
     return make_backend(request.param, views=VIEWS)
 
@@ -52,7 +54,7 @@ class Scarce:
 
 
 @contextmanager
-def scarce(backend: QwenBackend, most: int, error: BaseException = ERRORS[0]) -> Iterator[Scarce]:
+def scarce(backend: Backend, most: int, error: BaseException = ERRORS[0]) -> Iterator[Scarce]:
     memory = Scarce(most, error)
     hook = backend._reader.hf.model.register_forward_hook(memory)
     try:
@@ -61,14 +63,14 @@ def scarce(backend: QwenBackend, most: int, error: BaseException = ERRORS[0]) ->
         hook.remove()
 
 
-def asked(backend: QwenBackend, frames: Frames, view: str) -> list[Answer]:
+def asked(backend: Backend, frames: Frames, view: str) -> list[Answer]:
     with backend.open(frames, view) as session:
         return list(session.ask(QUESTIONS))
 
 
 @pytest.mark.parametrize(("view", "most"), [("video", 1), ("video", 2), ("frame", 1), ("frame", 2), ("frame", 4)])
 def test_the_same_answers_and_maps_whatever_fits(
-    wide: QwenBackend, make_frames: Callable[..., Frames], caplog: pytest.LogCaptureFixture, view: str, most: int
+    wide: Backend, make_frames: Callable[..., Frames], caplog: pytest.LogCaptureFixture, view: str, most: int
 ) -> None:
     frames = make_frames(FRAMES)
     wanted = asked(wide, frames, view)
@@ -88,7 +90,7 @@ def test_the_same_answers_and_maps_whatever_fits(
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_it_is_said_once_and_remembered(
-    wide: QwenBackend, make_frames: Callable[..., Frames], caplog: pytest.LogCaptureFixture, error: BaseException
+    wide: Backend, make_frames: Callable[..., Frames], caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
     with caplog.at_level(logging.WARNING), scarce(wide, 2, error) as memory, wide.open(make_frames(5), "frame") as session:
         opening = list(memory.batches)
@@ -114,7 +116,7 @@ def test_it_is_said_once_and_remembered(
         ("frame", "Lower mllm.views.video.tokens_per_frame (now 16), mllm.views.frame.scale (now 2) or sampler.frames (now 3)."),
     ],
 )
-def test_when_nothing_fits_it_says_what_to_lower(wide: QwenBackend, make_frames: Callable[..., Frames], view: str, lower: str) -> None:
+def test_when_nothing_fits_it_says_what_to_lower(wide: Backend, make_frames: Callable[..., Frames], view: str, lower: str) -> None:
     wanted = f"the model ran out of memory with one sequence at a time: CUDA out of memory. Tried to allocate 2.00 GiB. {lower}"
     with scarce(wide, 0), pytest.raises(BackendError) as caught:
         wide.open(make_frames(FRAMES), view)
@@ -124,16 +126,61 @@ def test_when_nothing_fits_it_says_what_to_lower(wide: QwenBackend, make_frames:
     assert str(caught.value) == wanted
 
 
-def test_a_text_turn_and_loading_say_it_too(wide: QwenBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_text_turn_and_loading_say_it_too(wide: Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     with scarce(wide, 0), pytest.raises(BackendError, match=r"^the model ran out of memory.* GiB\. Lower mllm\.max_new_tokens \(now 6\)"):
         wide.complete("choose")
 
     def exhausted(*arguments: object) -> None:
         raise torch.OutOfMemoryError(CUDA)
 
-    monkeypatch.setattr(qwen, "load_model", exhausted)
+    monkeypatch.setattr(backends, "load_model", exhausted)
     with pytest.raises(BackendError, match=r"GiB\. Choose smaller weights than .*, or another --device than cpu\.$"):
         type(wide)(wide._config, Runtime("cpu"))
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_weights_that_do_not_fit_are_no_broken_weights(wide: Backend, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def exhausted(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(weights.AutoModelForImageTextToText, "from_pretrained", exhausted)
+    with pytest.raises(
+        BackendError, match=r"^the model ran out of memory: .* Choose smaller weights than .*, or another --device than cpu\.$"
+    ):
+        type(wide)(wide._config, Runtime("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("options", "remedy"),
+    [
+        ({}, "Set attribution.chunk to fewer query rows at a time, or lower mllm.cache_gib, which leaves more for the work itself."),
+        ({"kernel": "reference"}, 'Set attribution.kernel to "auto": whole matrices of attention are for comparison, on few tokens.'),
+    ],
+)
+@pytest.mark.parametrize("together", [1, 2])
+def test_the_attribution_says_it_too(
+    wide: Backend, make_frames: Callable[..., Frames], monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], remedy: str, together: int
+) -> None:
+    def exhausted(*_arguments: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError(CUDA)
+
+    attribution = RolloutAttribution(RolloutConfig(**options))
+    with wide.open(make_frames(1), "video") as session:
+        traces = [answer.traces[0] for answer in session.ask(QUESTIONS[:together])]
+    monkeypatch.setattr(f"gazecut_mllm.rollout.{'vector.VectorRollout' if not options else 'reference.MatrixRollout'}.through", exhausted)
+    with pytest.raises(BackendError) as caught:
+        attribution.scores_many(traces)
+    assert str(caught.value) == f"rollout ran out of memory: CUDA out of memory. Tried to allocate 2.00 GiB. {remedy}"
+    with pytest.raises(BackendError, match=r"^rollout ran out of memory"):
+        attribution.scores(traces[0])
+
+
+def test_a_session_for_training_says_it_too(wide: Backend, make_frames: Callable[..., Frames]) -> None:
+    with wide.differentiable(make_frames(FRAMES), "frame", TraceSpec(0)) as session:
+        for _ in range(2):  # first the prefix, then the questions
+            with scarce(wide, 0), pytest.raises(BackendError, match=r"GiB\. Lower sampler\.frames or what mllm\.views shows\.$"):
+                session.trace(QUESTIONS)
+            session.trace(QUESTIONS)
 
 
 def test_other_errors_are_none_of_its_business() -> None:

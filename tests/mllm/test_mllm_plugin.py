@@ -10,9 +10,45 @@ from pydantic import BaseModel, ValidationError
 
 from gazecut.components import ComponentSpec
 from gazecut_mllm import plugin
-from gazecut_mllm.config import FrameViewOptions, Qwen2VLConfig, Qwen25VLConfig, RolloutConfig, VideoViewOptions, ViewsOptions
+from gazecut_mllm.config import (
+    FrameViewOptions,
+    InternVL3Config,
+    InternVL3FrameViewOptions,
+    InternVL3ViewsOptions,
+    LlavaOnevisionConfig,
+    LlavaOnevisionFrameViewOptions,
+    LlavaOnevisionViewsOptions,
+    MLLMOptions,
+    Qwen2VLConfig,
+    Qwen3VLConfig,
+    Qwen25VLConfig,
+    QwenFrameViewOptions,
+    QwenVideoViewOptions,
+    QwenViewsOptions,
+    RolloutConfig,
+    VideoViewOptions,
+    ViewsOptions,
+)
 
-NAMES = ("qwen2.5-vl", "qwen2-vl", "rollout")
+OPTIONS = (
+    MLLMOptions,
+    ViewsOptions,
+    VideoViewOptions,
+    FrameViewOptions,
+    Qwen2VLConfig,
+    Qwen25VLConfig,
+    QwenViewsOptions,
+    QwenVideoViewOptions,
+    QwenFrameViewOptions,
+    InternVL3Config,
+    InternVL3ViewsOptions,
+    InternVL3FrameViewOptions,
+    LlavaOnevisionConfig,
+    LlavaOnevisionViewsOptions,
+    LlavaOnevisionFrameViewOptions,
+    RolloutConfig,
+)
+NAMES = ("qwen2.5-vl", "qwen3-vl", "qwen2-vl", "internvl3", "llava-onevision", "rollout")
 
 
 def declared() -> dict[str, ComponentSpec]:
@@ -59,11 +95,17 @@ def test_defaults_and_partial_views() -> None:
         (Qwen25VLConfig, {"weights": "x", "seconds_per_slot": 0}),
         (Qwen25VLConfig, {"weights": "x", "seconds_per_slot": "fast"}),
         (Qwen2VLConfig, {"weights": "x", "seconds_per_slot": 1.0}),
+        (Qwen3VLConfig, {"weights": "x", "seconds_per_slot": 0.0}),
         (Qwen2VLConfig, {"weights": "x", "dtype": "int8"}),
         (Qwen2VLConfig, {"weights": "x", "view": "sound"}),
         (Qwen2VLConfig, {"weights": "x", "views": {"video": {"tokens_per_frame": "many"}}}),
         (Qwen2VLConfig, {"weights": "x", "views": {"sound": {}}}),
         (Qwen2VLConfig, {"weights": "x", "max_new_tokens": 0}),
+        (InternVL3Config, {"weights": "x", "views": {"frame": {"max_tiles": 0}}}),
+        (InternVL3Config, {"weights": "x", "views": {"video": {"tokens_per_frame": 400}}}),
+        (InternVL3Config, {"weights": "x", "views": {"frame": {"scale": 2}}}),
+        (LlavaOnevisionConfig, {"weights": "x", "views": {"frame": {"max_tiles": 0}}}),
+        (LlavaOnevisionConfig, {"weights": "x", "views": {"video": {"max_tiles": 4}}}),
         (RolloutConfig, {"head_weighting": "median"}),
         (RolloutConfig, {"first_layer": -1}),
         (RolloutConfig, {"row": "all"}),
@@ -75,7 +117,7 @@ def test_wrong_options(model: Any, options: dict[str, Any]) -> None:
         model(**options)
 
 
-@pytest.mark.parametrize("model", [Qwen2VLConfig, Qwen25VLConfig, RolloutConfig, ViewsOptions, VideoViewOptions, FrameViewOptions])
+@pytest.mark.parametrize("model", OPTIONS)
 def test_every_option_says_what_it_means(model: type[BaseModel]) -> None:
     for name, option in model.model_fields.items():
         assert option.description, name

@@ -9,7 +9,7 @@ from gazecut import world
 from gazecut.prompts import prompt_set, render, sentence
 from gazecut.protocols import Runtime
 from gazecut.values import Frames, GridLayout, Question, TraceSpec
-from gazecut_mllm.config import Qwen25VLConfig, RolloutConfig, VideoViewOptions, ViewsOptions
+from gazecut_mllm.config import Qwen25VLConfig, QwenVideoViewOptions, QwenViewsOptions, RolloutConfig
 from gazecut_mllm.qwen2_5_vl import Qwen25VLBackend
 from gazecut_mllm.rollout import RolloutAttribution
 
@@ -20,7 +20,7 @@ LAYOUTS = {"video": GridLayout(4, 8, 8, 2), "frame": GridLayout(8, 16, 16)}
 
 @pytest.fixture(scope="module")
 def pocket() -> Qwen25VLBackend:
-    views = ViewsOptions(video=VideoViewOptions(tokens_per_frame=64))
+    views = QwenViewsOptions(video=QwenVideoViewOptions(tokens_per_frame=64))
     return Qwen25VLBackend(Qwen25VLConfig(weights="package:gazecut_mllm/pocket", views=views, seconds_per_slot=1.0), Runtime("cpu"))
 
 

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from gazecut.values import Frames, Question, Steering, TraceSpec
+from gazecut_mllm.backend import Backend
 from gazecut_mllm.chat import Chat
 from gazecut_mllm.config import RolloutConfig
-from gazecut_mllm.qwen import QwenBackend
+from gazecut_mllm.family import Placement
 from gazecut_mllm.rollout.attribution import RolloutAttribution
 from gazecut_mllm.rollout.driver import rollout_row
 
 TEXTS = ("which is the red circle?", "看 the  naïve ☂, twice", "x")
 
 
-def words_at(backend: QwenBackend, ids: list[int]) -> str:
-    return str(backend._processor.tokenizer.decode(ids))
+def words_at(backend: Backend, ids: list[int]) -> str:
+    return str(backend.family.processor.tokenizer.decode(ids))
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("kind", ["video", "image"])
-def test_a_turn_is_cut_into_the_words_of_its_question(qwen25: QwenBackend, text: str, kind: str) -> None:
-    turn = Chat(qwen25._processor).turn(text, kind)
+def test_a_turn_is_cut_into_the_words_of_its_question(qwen25: Backend, text: str, kind: Any) -> None:
+    token = qwen25.family.processor.video_token if kind == "video" else qwen25.family.processor.image_token
+    turn = Chat(qwen25.family.processor).turn(text, Placement(kind, (token,), token))
     assert "".join(turn.words) == text
     assert len(turn.words) == len(turn.question)
     ids = turn.after[turn.question.start : turn.question.stop]
@@ -37,7 +40,7 @@ def test_a_turn_is_cut_into_the_words_of_its_question(qwen25: QwenBackend, text:
 
 @pytest.mark.parametrize("place", [None, "before-text", "after-text"])
 @pytest.mark.parametrize("row", ["last-prompt", "first-answer"])
-def test_columns_are_where_the_words_are(qwen25: QwenBackend, make_frames: Callable[..., Frames], place: str | None, row: str) -> None:
+def test_columns_are_where_the_words_are(qwen25: Backend, make_frames: Callable[..., Frames], place: str | None, row: str) -> None:
     """Another word changes the first layer's keys there, and before it nowhere."""
     soft = None if place is None else Steering(torch.zeros(3, qwen25._reader.hf.width), place)
     spec = TraceSpec(0, 0, row)
@@ -55,7 +58,7 @@ def test_columns_are_where_the_words_are(qwen25: QwenBackend, make_frames: Calla
     assert int(changed.nonzero()[0]) == first
 
 
-def test_weights_are_entries_of_the_row(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_weights_are_entries_of_the_row(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     attribution = RolloutAttribution(RolloutConfig(first_layer=1))
     with qwen25.open(make_frames(3), "frame") as session:
         traces = [trace for answer in session.ask([Question(text, attribution.spec) for text in TEXTS]) for trace in answer.traces]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
 pytest.importorskip("triton", reason="Triton has no build for this platform")
 
@@ -42,6 +47,13 @@ for capability in (80, 90):
     compile(tiles.columns_kernel, ("mask",), capability, BATCH=1)
     compile(tiles.columns_kernel, ("starts",), capability, BATCH=16, ROWS=32)
 """
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="Triton starts where there is a CUDA device")
+def test_a_triton_that_does_not_start_is_a_lack() -> None:
+    fused = importlib.import_module("gazecut_mllm.rollout.fused")
+    somewhere: Any = SimpleNamespace(is_cuda=True, dtype=torch.bfloat16, shape=(4, 100, 64), device=torch.device("cuda:0"))
+    assert re.fullmatch(r"Triton does not start here \(.*drivers?.*\)", fused.lack(somewhere))
 
 
 def test_tests_of_the_card_pass_under_the_interpreter() -> None:

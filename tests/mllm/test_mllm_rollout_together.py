@@ -11,15 +11,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from gazecut.values import Frames, Question, Trace, TraceLayer, TraceSpec
+from gazecut_mllm.backend import Backend
 from gazecut_mllm.config import RolloutConfig
-from gazecut_mllm.qwen import QwenBackend
 from gazecut_mllm.rollout import RolloutAttribution
 from gazecut_mllm.rollout.trunk import MOST_TOGETHER, Trunk, grouped
 
 QUESTIONS = ("which object moves?", "what is red", "the background of the video, in one or two words, please")
 
 
-def traces_of(backend: QwenBackend, frames: Frames, view: Any, spec: TraceSpec) -> list[Trace]:
+def traces_of(backend: Backend, frames: Frames, view: Any, spec: TraceSpec) -> list[Trace]:
     with backend.open(frames, view, trace=spec) as session:
         return [trace for answer in session.ask([Question(text, spec) for text in QUESTIONS]) for trace in answer.traces]
 
@@ -28,7 +28,7 @@ def traces_of(backend: QwenBackend, frames: Frames, view: Any, spec: TraceSpec) 
 @pytest.mark.parametrize("row", ["last-prompt", "first-answer"])
 @pytest.mark.parametrize("weighting", ["vision-max", "max", "mean"])
 def test_scores_together_equal_scores_alone(
-    backend: QwenBackend, make_frames: Callable[..., Frames], view: str, row: Any, weighting: Any
+    backend: Backend, make_frames: Callable[..., Frames], view: str, row: Any, weighting: Any
 ) -> None:
     traces = traces_of(backend, make_frames(3), view, TraceSpec(1, row=row))
     attribution = RolloutAttribution(RolloutConfig(first_layer=1, row=row, head_weighting=weighting))
@@ -39,7 +39,7 @@ def test_scores_together_equal_scores_alone(
     assert not torch.equal(together[0], together[-1])
 
 
-def test_attention_of_the_prefix_is_worked_out_once(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_attention_of_the_prefix_is_worked_out_once(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     traces = traces_of(qwen25, make_frames(8, (96, 128)), "video", TraceSpec())
     attribution = RolloutAttribution(RolloutConfig(head_weighting="mean"))
     flops = []
@@ -50,7 +50,7 @@ def test_attention_of_the_prefix_is_worked_out_once(qwen25: QwenBackend, make_fr
     assert flops[0] < 0.75 * flops[1]
 
 
-def test_groups_are_traces_on_one_trunk_of_one_sequence(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_groups_are_traces_on_one_trunk_of_one_sequence(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     one = traces_of(qwen25, make_frames(3), "frame", TraceSpec(1))
     other = traces_of(qwen25, make_frames(2), "video", TraceSpec(1))
     assert grouped([*one, *other]) == [[0, 3, 6], [1, 4, 7], [2, 5, 8], [9, 10, 11]]
@@ -93,7 +93,7 @@ def test_numpy_traces_and_traces_without_a_trunk() -> None:
     assert attribution.scores_many([]) == []
 
 
-def test_very_many_are_not_laid_out_as_one(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_very_many_are_not_laid_out_as_one(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     spec = TraceSpec(2)
     with qwen25.open(make_frames(2), "video", trace=spec) as session:
         traces = [answer.traces[0] for answer in session.ask([Question(f"number {at}", spec) for at in range(MOST_TOGETHER + 3)])]
@@ -103,7 +103,7 @@ def test_very_many_are_not_laid_out_as_one(qwen25: QwenBackend, make_frames: Cal
         torch.testing.assert_close(found, attribution.scores(trace), rtol=1e-5, atol=1e-8)
 
 
-def test_only_the_first_of_a_group_is_put_together_whole(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_only_the_first_of_a_group_is_put_together_whole(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     traces = traces_of(qwen25, make_frames(2), "video", TraceSpec(1))
     read = []
 

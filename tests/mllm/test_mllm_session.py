@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 
 from gazecut.errors import BackendError
 from gazecut.values import Frames, Question, Steering, Trace, TraceSpec
-from gazecut_mllm.qwen import QwenBackend
+from gazecut_mllm import continuation
+from gazecut_mllm.backend import Backend
+from gazecut_mllm.prefix import joined
 from gazecut_mllm.rollout import rollout_row
 
 QUESTIONS = ("the red circle", "what is it on the left? a single word or a longer phrase.", "x", "describe the background")
@@ -23,10 +26,10 @@ GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": NEW_TOKENS, "tem
 class PlainWay:
     """Full prompts through the library's own processor; positions are derived from its token types, one question at a time."""
 
-    def __init__(self, backend: QwenBackend, frames: Frames, view: str) -> None:
+    def __init__(self, backend: Backend, frames: Frames, view: str) -> None:
         self.backend, self.frames, self.view = backend, frames, view
-        self.model, self.processor = backend._reader.hf.model, backend._processor
-        self.layout = backend._layout(frames, view)
+        self.model, self.processor = backend._reader.hf.model, backend.family.processor
+        self.layout = backend.family.layout(frames, view)
 
     def sequences(self, text: str) -> Iterator[dict[str, Any]]:
         size = (self.layout.columns * 16, self.layout.rows * 16)
@@ -37,9 +40,11 @@ class PlainWay:
         for shown in [images] if kind == "video" else [[image] for image in images]:
             if kind == "video":
                 video = np.stack([np.asarray(image) for image in shown])
-                inputs = self.processor(text=[prompt], videos=[video], do_resize=False, do_sample_frames=False, return_tensors="pt")
+                clock = {"fps": self.frames.fps, "frames_indices": self.frames.indices.tolist(), "total_num_frames": len(video)}
+                given = {"videos": [video], "video_metadata": [clock], "do_resize": False, "do_sample_frames": False}
+                inputs = self.processor(text=[prompt], **given, return_tensors="pt")
                 if self.model.config.model_type == "qwen2_5_vl":
-                    inputs["second_per_grid_ts"] = torch.tensor([self.backend.slot_step(self.frames) / 2])
+                    inputs["second_per_grid_ts"] = torch.tensor([self.backend.family.slot_step(self.frames) / 2])
                 else:
                     inputs.pop("second_per_grid_ts", None)
             else:
@@ -67,7 +72,7 @@ CASES = [("video", 4, (64, 96)), ("video", 5, (50, 91)), ("video", 1, (64, 64)),
 
 @pytest.mark.parametrize(("view", "count", "size"), CASES)
 def test_answers_and_rollouts_equal_full_prompts(
-    backend: QwenBackend, make_frames: Callable[..., Frames], view: str, count: int, size: tuple[int, int]
+    backend: Backend, make_frames: Callable[..., Frames], view: str, count: int, size: tuple[int, int]
 ) -> None:
     frames = make_frames(count, size)
     plain = PlainWay(backend, frames, view)
@@ -85,7 +90,7 @@ def test_answers_and_rollouts_equal_full_prompts(
     assert len({answer.texts for answer in answers}) > 1  # the model does listen
 
 
-def test_one_question_at_a_time_is_the_same(backend: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_one_question_at_a_time_is_the_same(backend: Backend, make_frames: Callable[..., Frames]) -> None:
     with backend.open(make_frames(4), "video") as session:
         together = session.ask([Question(text, TraceSpec(0)) for text in QUESTIONS])
         for text, batched in zip(QUESTIONS, together, strict=True):
@@ -95,7 +100,7 @@ def test_one_question_at_a_time_is_the_same(backend: QwenBackend, make_frames: C
             assert relative(*rows) <= 1e-5
 
 
-def test_questions_beyond_the_batch_take_turns(make_backend: Callable[..., QwenBackend], make_frames: Callable[..., Frames]) -> None:
+def test_questions_beyond_the_batch_take_turns(make_backend: Callable[..., Backend], make_frames: Callable[..., Frames]) -> None:
     views = {"video": {"tokens_per_frame": 16, "batch": 3}, "frame": {"scale": 1, "batch": 5}}
     backend = make_backend("qwen2.5-vl", views=views)
     views = {"video": {"tokens_per_frame": 16, "batch": 1}, "frame": {"scale": 1, "batch": 1}}
@@ -108,7 +113,7 @@ def test_questions_beyond_the_batch_take_turns(make_backend: Callable[..., QwenB
 
 
 @pytest.mark.parametrize(("view", "batches"), [("video", [1]), ("frame", [2, 2, 1])])
-def test_tower_and_prefix_run_once(qwen25: QwenBackend, make_frames: Callable[..., Frames], view: str, batches: list[int]) -> None:
+def test_tower_and_prefix_run_once(qwen25: Backend, make_frames: Callable[..., Frames], view: str, batches: list[int]) -> None:
     tower: list[int] = []
     passes: list[tuple[int, int]] = []
     model = qwen25._reader.hf.model
@@ -124,10 +129,15 @@ def test_tower_and_prefix_run_once(qwen25: QwenBackend, make_frames: Callable[..
             session.ask([Question(text, TraceSpec(1)) for text in QUESTIONS])
     for hook in hooks:
         hook.remove()
-    turns = [qwen25._reader.chat.turn(text, "video") for text in QUESTIONS]
+    placement = session._placement
+    turns = [qwen25._reader.chat.turn(text, placement) for text in QUESTIONS]
     visual = session.layout.rows * session.layout.columns * (session.layout.slots if view == "video" else 1)
     assert tower == [batch * visual for batch in batches]  # every frame once
-    assert opened == [(batch, len(turns[0].before) + visual) for batch in batches]
+    assert (
+        qwen25._reader.chat.opening(placement).ids.count(model.config.video_token_id if view == "video" else model.config.image_token_id)
+        == visual
+    )
+    assert opened == [(batch, len(qwen25._reader.chat.opening(placement).ids)) for batch in batches]
     assert all(batch in batches for batch, _ in passes)  # whatever the number of questions, no sequence is there twice
     suffixes = sum(len(turn.after) for turn in turns)
     longest = NEW_TOKENS * len(QUESTIONS)
@@ -135,7 +145,7 @@ def test_tower_and_prefix_run_once(qwen25: QwenBackend, make_frames: Callable[..
     assert 2 * sum(batches) * suffixes < asked <= 2 * sum(batches) * (suffixes + longest)  # only suffixes and answers follow
 
 
-def test_positions_agree_with_the_library_where_it_is_right(backend: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_positions_agree_with_the_library_where_it_is_right(backend: Backend, make_frames: Callable[..., Frames]) -> None:
     for view in ("video", "frame"):
         frames = make_frames(4)
         plain = PlainWay(backend, frames, view)
@@ -145,14 +155,14 @@ def test_positions_agree_with_the_library_where_it_is_right(backend: QwenBackend
             assert torch.equal(inputs["position_ids"], wanted)
 
 
-def test_grid_of_the_frame_view_is_exactly_finer(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_grid_of_the_frame_view_is_exactly_finer(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     for size in ((50, 91), (480, 854), (17, 300), (64, 64)):
-        video, frame = (qwen25._layout(make_frames(2, size), view) for view in ("video", "frame"))
+        video, frame = (qwen25.family.layout(make_frames(2, size), view) for view in ("video", "frame"))
         assert (frame.rows, frame.columns) == (2 * video.rows, 2 * video.columns)
         assert video.rows * video.columns <= 16
 
 
-def test_traces_of_some_layers_and_of_the_first_answer(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_traces_of_some_layers_and_of_the_first_answer(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     frames = make_frames(4)
     plain = PlainWay(qwen25, frames, "video")
     questions = [Question(QUESTIONS[0], TraceSpec(0, 1)), Question(QUESTIONS[1], TraceSpec(2, 3, "first-answer")), Question(QUESTIONS[2])]
@@ -172,7 +182,7 @@ def test_traces_of_some_layers_and_of_the_first_answer(qwen25: QwenBackend, make
     assert relative(*(rollout_row(trace.layers, trace.visual_columns) for trace in (answered.traces[0], wanted))) <= 1e-5
 
 
-def test_a_batch_of_traces_holds_no_more_than_its_suffixes(qwen25: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_a_batch_of_traces_holds_no_more_than_its_suffixes(qwen25: Backend, make_frames: Callable[..., Frames]) -> None:
     with qwen25.open(make_frames(4), "video") as session:
         traces = [answer.traces[0] for answer in session.ask([Question(text, TraceSpec(0)) for text in QUESTIONS])]
     for trace in traces:
@@ -181,8 +191,8 @@ def test_a_batch_of_traces_holds_no_more_than_its_suffixes(qwen25: QwenBackend, 
             assert key.untyped_storage().nbytes() == key.nbytes
 
 
-def embedded(backend: QwenBackend, text: str) -> torch.Tensor:
-    ids = torch.tensor(backend._processor.tokenizer(text)["input_ids"])
+def embedded(backend: Backend, text: str) -> torch.Tensor:
+    ids = torch.tensor(backend.family.processor.tokenizer(text)["input_ids"])
     return backend._reader.hf.model.get_input_embeddings()(ids).detach()
 
 
@@ -191,7 +201,7 @@ def embedded(backend: QwenBackend, text: str) -> torch.Tensor:
     ("place", "words", "text"), [("before-text", "the red circle", " what is it?"), ("after-text", " the red circle", "what is it?")]
 )
 def test_steering_with_the_embeddings_of_words_is_those_words(
-    backend: QwenBackend, make_frames: Callable[..., Frames], view: str, place: Any, words: str, text: str
+    backend: Backend, make_frames: Callable[..., Frames], view: str, place: Any, words: str, text: str
 ) -> None:
     spelt = words + text if place == "before-text" else text + words
     steering = Steering(embedded(backend, words), place)
@@ -204,7 +214,7 @@ def test_steering_with_the_embeddings_of_words_is_those_words(
         assert len(rows[0]) == len(rollout_row(without.layers, without.visual_columns)) + len(steering.embeddings)
 
 
-def test_a_prelude_stands_before_the_visual_tokens(backend: QwenBackend, make_frames: Callable[..., Frames]) -> None:
+def test_a_prelude_stands_before_the_visual_tokens(backend: Backend, make_frames: Callable[..., Frames]) -> None:
     frames, words = make_frames(2), "the red circle"
     soft = embedded(backend, words)
     question = Question("what is it?", TraceSpec(0), Steering(soft.numpy(), "before-vision"))
@@ -213,12 +223,43 @@ def test_a_prelude_stands_before_the_visual_tokens(backend: QwenBackend, make_fr
     plain = PlainWay(backend, frames, "video")
     inputs = next(plain.sequences("what is it?"))
     start = int((inputs["input_ids"][0] == backend._reader.hf.model.config.vision_start_token_id).nonzero()[0])
-    spelt = torch.tensor([backend._processor.tokenizer(words)["input_ids"]])
+    spelt = torch.tensor([backend.family.processor.tokenizer(words)["input_ids"]])
     full = {name: value for name, value in inputs.items() if name not in ("position_ids", "attention_mask", "mm_token_type_ids")}
     full["input_ids"] = torch.cat([inputs["input_ids"][:, :start], spelt, inputs["input_ids"][:, start:]], dim=1)
     wanted = backend._reader.hf.trace(full, 0)
     found = answer.traces[0]
     assert found.visual_columns.tolist() == wanted.visual_columns.tolist()
     assert relative(*(rollout_row(trace.layers, trace.visual_columns) for trace in (found, wanted))) <= 1e-5
+    with (
+        backend.open(frames, "video", prelude=soft.numpy()) as session,
+        pytest.raises(
+            BackendError, match=r"steered by other embeddings .* than the session was opened with\. Open it with them as prelude"
+        ),
+    ):
+        session.ask([question, Question("x", steering=Steering(soft.flip(0), "before-vision"))])
     with backend.open(frames, "video") as session, pytest.raises(BackendError, match=r"steered by 3 .* opened with 0"):
         session.ask([Question("x", steering=Steering(soft[:3], "before-vision"))])
+
+
+def test_keys_of_a_read_prefix_are_free_before_they_are_joined(
+    qwen25: Backend, make_frames: Callable[..., Frames], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[weakref.ref[torch.Tensor]] = []
+    alive: list[int] = []
+
+    def note(_module: torch.nn.Module, _inputs: Any, output: Any) -> None:
+        read.extend(weakref.ref(part) for layer in output.past_key_values.layers for part in (layer.keys, layer.values))
+
+    def counted(caches: Sequence[Any]) -> Any:
+        alive.append(sum(part() is not None for part in read))
+        return joined(caches)
+
+    with qwen25.open(make_frames(4), "video") as session:
+        monkeypatch.setattr(continuation, "joined", counted)
+        hook = qwen25._reader.hf.model.register_forward_hook(note)
+        try:
+            session.ask([Question(text, TraceSpec(0)) for text in QUESTIONS])
+        finally:
+            hook.remove()
+    assert read
+    assert set(alive) == {0}

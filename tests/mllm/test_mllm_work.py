@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from gazecut.protocols import Runtime
 from gazecut.values import Frames, Question, TraceSpec
 from gazecut.work import Work
+from gazecut_mllm.backend import Backend
 from gazecut_mllm.config import RolloutConfig
-from gazecut_mllm.qwen import QwenBackend
 from gazecut_mllm.rollout import RolloutAttribution
 
 TEXTS = [f"{words} on the left" for words in ("the red circle", "a star", "it", "the background of the video", "a phrase")]
@@ -28,7 +28,7 @@ class Watch:
 
 
 @contextmanager
-def watched(backend: QwenBackend) -> Iterator[Watch]:
+def watched(backend: Backend) -> Iterator[Watch]:
     watch, model = Watch(), backend._reader.hf.model.model
     hooks = [
         model.visual.register_forward_hook(lambda _module, _inputs, output: watch.tower.append(len(output.pooler_output))),
@@ -44,7 +44,7 @@ def watched(backend: QwenBackend) -> Iterator[Watch]:
 
 
 @pytest.fixture
-def counted(make_backend: Callable[..., QwenBackend]) -> tuple[QwenBackend, Work]:
+def counted(make_backend: Callable[..., Backend]) -> tuple[Backend, Work]:
     """A backend that prefills two frames at a time, and its counts."""
     template = make_backend("qwen2.5-vl")
     runtime = Runtime("cpu")
@@ -54,7 +54,7 @@ def counted(make_backend: Callable[..., QwenBackend]) -> tuple[QwenBackend, Work
 @pytest.mark.parametrize("questions", [1, 5])
 @pytest.mark.parametrize(("view", "batches"), [("video", [1]), ("frame", [2, 2, 1])])
 def test_a_view_is_looked_at_once_whatever_is_asked(
-    counted: tuple[QwenBackend, Work], make_frames: Callable[..., Frames], view: str, batches: list[int], questions: int
+    counted: tuple[Backend, Work], make_frames: Callable[..., Frames], view: str, batches: list[int], questions: int
 ) -> None:
     backend, work = counted
     frames = make_frames(5)
@@ -68,13 +68,13 @@ def test_a_view_is_looked_at_once_whatever_is_asked(
     assert (work.vision_runs, work.prefills, work.refills) == (1, len(batches), 0)
 
 
-def test_tokens_are_counted(counted: tuple[QwenBackend, Work], make_frames: Callable[..., Frames]) -> None:
+def test_tokens_are_counted(counted: tuple[Backend, Work], make_frames: Callable[..., Frames]) -> None:
     backend, work = counted
     with watched(backend) as watch, backend.open(make_frames(5), "frame", trace=SPEC) as session:
         prefix = work.prompt_tokens
         assert prefix == sum(batch * tokens for batch, tokens in watch.tokens)
         answers = session.ask([Question(text, SPEC) for text in TEXTS])
-    turns = [backend._reader.chat.turn(text, "image") for text in TEXTS]
+    turns = [backend._reader.chat.turn(text, session._placement) for text in TEXTS]
     assert work.prompt_tokens - prefix == 5 * sum(len(turn.after) for turn in turns)
     # An answer of n tokens takes n - 1 further passes at most; all questions of a batch take them together.
     assert sum(batch * tokens for batch, tokens in watch.tokens) <= work.prompt_tokens + 5 * len(TEXTS) * (
@@ -97,7 +97,7 @@ def flops(work: Callable[[], object]) -> int:
     return int(counter.get_total_flops())
 
 
-def test_a_question_after_its_prefix_costs_a_tenth(make_backend: Callable[..., QwenBackend], make_frames: Callable[..., Frames]) -> None:
+def test_a_question_after_its_prefix_costs_a_tenth(make_backend: Callable[..., Backend], make_frames: Callable[..., Frames]) -> None:
     # In arithmetic, which no other process can slow down: eight slots of 196 tokens, and a question of a usual length.
     backend = make_backend("qwen2.5-vl", views={"video": {"tokens_per_frame": 196}}, max_new_tokens=1)
     session = None
@@ -113,9 +113,7 @@ def test_a_question_after_its_prefix_costs_a_tenth(make_backend: Callable[..., Q
     assert flops(lambda: session.ask([question])) <= 0.1 * prefill
 
 
-def test_expressions_together_cost_little_more_than_one(
-    make_backend: Callable[..., QwenBackend], make_frames: Callable[..., Frames]
-) -> None:
+def test_expressions_together_cost_little_more_than_one(make_backend: Callable[..., Backend], make_frames: Callable[..., Frames]) -> None:
     backend = make_backend("qwen2.5-vl", views={"video": {"tokens_per_frame": 100}, "frame": {"scale": 2}}, max_new_tokens=4)
     attribution, frames = RolloutAttribution(RolloutConfig(first_layer=1)), make_frames(8, (160, 160))
 
