@@ -10,6 +10,7 @@ from gazecut.resize import resize
 from gazecut.values import HeatMaps, MapSet, Query, QueryMaps
 from gazecut.values.check import check_shape
 from gazecut_fusion.config import ComplementaryOptions
+from gazecut_fusion.scales import axes_of, scale_of
 
 FUSED = "fused"
 
@@ -63,6 +64,5 @@ class ComplementaryFusion:
 
 
 def _unit(entry: QueryMaps) -> HeatMaps:
-    """The maps in [0, 1]: a video's frames share one scale, separate frames do not. Contrasted maps are so already."""
-    axes = (1, 2) if entry.query.view == "frame" else None
-    return replace(entry.maps, values=unit_range(floating(entry.maps.values), axes))
+    """The maps in [0, 1]; contrasted maps are so already."""
+    return replace(entry.maps, values=unit_range(floating(entry.maps.values), axes_of(scale_of(entry.query.view))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
@@ -13,11 +12,10 @@ from gazecut.errors import ShapeError
 from gazecut.values import HeatMaps, MapSet, Query, QueryMaps
 from gazecut.values.check import check_shape
 from gazecut_fusion.config import ContrastiveOptions
+from gazecut_fusion.scales import Scale, axes_of, scale_of
 
-Normalize = Literal["global", "per-frame"]
 
-
-def contrast(object_maps: Array, background_maps: Array, *, kernel_size: int, sigma: float, normalize: Normalize = "global") -> Array:
+def contrast(object_maps: Array, background_maps: Array, *, kernel_size: int, sigma: float, normalize: Scale = "global") -> Array:
     """Smoothed object maps minus smoothed background maps, clamped to [0, 1], then min-max.
 
     Args:
@@ -36,7 +34,7 @@ def contrast(object_maps: Array, background_maps: Array, *, kernel_size: int, si
     check_shape("object maps", object_maps, ("T", "h", "w"))
     check_shape("background maps", background_maps, tuple(object_maps.shape))
     raw = smooth(object_maps, kernel_size, sigma) - smooth(background_maps, kernel_size, sigma)
-    return unit_range(namespace(raw).clip(raw, 0, 1), (1, 2) if normalize == "per-frame" else None)
+    return unit_range(namespace(raw).clip(raw, 0, 1), axes_of(normalize))
 
 
 def smooth(maps: Array, kernel_size: int, sigma: float) -> Array:
@@ -92,8 +90,5 @@ class ContrastiveFusion:
         view, values = entry.query.view, entry.maps.values
         subtracted = namespace(values).zeros_like(values) if background is None else self._config.strength * background.values
         kernel_size = self._config.kernel.frame if view == "frame" else self._config.kernel.video
-        # a video's frames share one scale, separate frames do not (DecAF's code)
-        normalize: Normalize = "per-frame" if view == "frame" else "global"
-        return replace(
-            entry.maps, values=contrast(values, subtracted, kernel_size=kernel_size, sigma=self._config.sigma, normalize=normalize)
-        )
+        contrasted = contrast(values, subtracted, kernel_size=kernel_size, sigma=self._config.sigma, normalize=scale_of(view))
+        return replace(entry.maps, values=contrasted)

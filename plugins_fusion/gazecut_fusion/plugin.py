@@ -24,3 +24,27 @@ def register_fusion(register: Register) -> None:
             config="gazecut_fusion.config:ComplementaryOptions",
         )
     )
+    register(
+        ComponentSpec(
+            name="soft-prompt",
+            summary="learned embeddings that steer the attention of each view (SteerSeg)",
+            target="gazecut_fusion.soft_prompt:SoftPromptFusion",
+            config="gazecut_fusion.config:SoftPromptOptions",
+            identity="gazecut_fusion.soft_prompt_places:identify",
+        )
+    )
+
+
+@hookimpl
+def register_trainer(register: Register) -> None:
+    """Declare trainers."""
+    register(
+        ComponentSpec(
+            name="soft-prompt",
+            summary="learns soft prompts through a frozen model's attention, on masks of a few clips (SteerSeg)",
+            target="gazecut_fusion.soft_prompt_trainer:SoftPromptTrainer",
+            config="gazecut_fusion.config:SoftPromptTrainerOptions",
+            needs="gazecut[mllm]",
+            requires=("torch", "accelerate"),
+        )
+    )
