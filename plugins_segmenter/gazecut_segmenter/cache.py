@@ -33,7 +33,8 @@ class ArrayCache:
         return self._arrays.get(key)
 
     def put(self, key: Hashable, array: np.ndarray) -> np.ndarray:
-        """Keep an array, made read-only since others may be given the same, and return it."""
+        """Keep an array and return it as others will be given it, too: read-only. Whoever made it, a clip for one, may still write."""
+        array = array.view()
         array.flags.writeable = False
         before = self._arrays.pop(key, None)
         self._held += array.nbytes - (0 if before is None else before.nbytes)

@@ -3,13 +3,15 @@
 A frame is cut once and its candidates are the regions that their points lie in, so dozens of points cost no more than one.
 A followed mask is carried from frame to frame by the flow. Key frames are cut by their maps, frames near them by what their
 cuts become on the way there, and the mask turns into the regions of those cuts that it meets; far from any map its own outline
-is cut anew. The cuts do not know who asks: any order of questions gives the same masks.
+is cut anew. The cuts do not know who asks: any order of questions gives the same masks. Motion counts where it is the same both
+ways; objects that touch, cross or hide each other are told apart by their colours and their courses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import cv2
 import numpy as np
 
 from gazecut.protocols import Clip, Provenance, Runtime
@@ -17,10 +19,13 @@ from gazecut.values import Candidates, FrameMasks, HeatMaps, Points
 from gazecut_segmenter.cache import ArrayCache
 from gazecut_segmenter.candidates import FrameCut, marked, places_of
 from gazecut_segmenter.config import ClassicalOptions
-from gazecut_segmenter.frames import BLOCK, WorkingFrames, resized
-from gazecut_segmenter.guide import FULL, Guide
+from gazecut_segmenter.frames import BLOCK, FULL, WorkingFrames, resized
+from gazecut_segmenter.guide import Guide
 from gazecut_segmenter.key_frames import KeyFrames
+from gazecut_segmenter.objects import Objects, Parting
 from gazecut_segmenter.session import ClipSession, both_ways
+
+RIM = 3  # px at working resolution: a figure's surplus that is no wider belongs to the outline of a mask
 
 
 class ClassicalSegmenter:
@@ -114,9 +119,13 @@ class ClassicalSession(ClipSession):
         course = list(frames)
         guide = Guide(self._frames, self._cache, self._options, self._key_frames(heat.numpy(), heat_frames.tolist()), course)
         start = [resized(mask.astype(np.uint8) * np.uint8(FULL), self._frames.size) for mask in masks]
+        start += self._others(start, guide, frame)
+        objects = Objects(self._frames.image(frame), [soft > FULL // 2 for soft in start], frame)
         yield FrameMasks(frame, masks)
         for way in both_ways(frame, course):
-            yield from self._followed(frame, start, way, guide)
+            for index, soft in self._followed(frame, start, way, guide, Parting(objects)):
+                full = [self._full(layer) for layer in soft[: len(masks)]]
+                yield FrameMasks(index, np.stack(full) if full else np.zeros((0, *self._clip.size), bool))
 
     def close(self) -> None:
         """Forget frames, flow and cuts; a second call does nothing."""
@@ -126,16 +135,35 @@ class ClassicalSession(ClipSession):
     def _key_frames(self, heat: np.ndarray, indices: Sequence[int]) -> KeyFrames:
         return KeyFrames(self._frames, self._cache, self._options, self._seed, heat, indices)
 
-    def _followed(self, frame: int, soft: Sequence[np.ndarray], way: Sequence[int], guide: Guide) -> Iterator[FrameMasks]:
+    def _others(self, masks: Sequence[np.ndarray], guide: Guide, frame: int) -> list[np.ndarray]:
+        """What else the figure of a prompted frame holds, as one more soft mask; none where that is nothing to speak of.
+
+        Masks that lie beside the figure altogether are taken to mean it.
+        """
+        rest: np.ndarray = guide.figure(frame) * np.uint8(FULL) if guide.reaches(frame) else np.zeros(self._frames.size, np.uint8)
+        if not any((rest[mask > FULL // 2]).any() for mask in masks):
+            return []
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * RIM + 1, 2 * RIM + 1))
+        for mask in masks:
+            rest[cv2.dilate(mask, disc) > FULL // 2] = 0
+        rest = cv2.morphologyEx(rest, cv2.MORPH_OPEN, disc)
+        return [rest] if rest.any() else []
+
+    def _followed(
+        self, frame: int, masks: Sequence[np.ndarray], way: Sequence[int], guide: Guide, parting: Parting
+    ) -> Iterator[tuple[int, list[np.ndarray]]]:
         """Soft masks (h, w) of one frame along a way that leads away from it."""
-        before, alone = frame, 0
+        before, alone, soft = frame, 0, list(masks)
         for step, index in enumerate(way):
             self._check_frame(index)
-            carried = self._frames.carry(soft, before, index, way[step : step + BLOCK])
+            upcoming = way[step : step + BLOCK]
+            carried = self._frames.carry(soft, before, index, upcoming)
             alone = 0 if guide.reaches(index) else alone + 1
-            soft = [guide.hold(layer, index, alone) for layer in carried]
-            full = [self._full(layer) for layer in soft]
-            yield FrameMasks(index, np.stack(full) if full else np.zeros((0, *self._clip.size), bool))
+            held = [guide.hold(layer, index, alone) for layer in carried]
+            if held:
+                seen = self._frames.agreement(before, index, upcoming)
+                soft = parting.divided(held, [layer * seen for layer in carried], self._frames.image(index), index)
+            yield index, soft
             before = index
 
     def _full(self, soft: np.ndarray) -> np.ndarray:

@@ -54,7 +54,8 @@ class Sam2HfOptions(Options):
     """Options of `sam2-hf`."""
 
     weights: str = Field(min_length=1)
-    """Checkpoint of SAM 2 or 2.1: a local folder, a .safetensors file, or a hub id ("facebook/sam2-hiera-large")."""
+    """Checkpoint of SAM 2 or 2.1: a local folder, a .safetensors file, a hub id ("facebook/sam2-hiera-large"), or
+    "package:NAME/FOLDER" inside an installed package."""
 
     revision: str | None = None
     """Commit or tag of a hub id; none is the newest that the hub, or the cache when offline, has."""

@@ -10,7 +10,9 @@ import numpy as np
 from gazecut.protocols import Clip
 from gazecut_segmenter.cache import ArrayCache
 
+FULL = 255  # soft masks are uint8, 0 to this
 BLOCK = 16  # frames decoded together, so that walking backwards does not seek for every frame
+ASTRAY, ASTRAY_SHARE = 1.5, 0.1  # px, and of a motion's length: how far from its start a way there and back may end
 SHORTEST_SIDE = 48  # px; DIS needs some, so tiny clips are enlarged
 
 
@@ -67,6 +69,27 @@ class WorkingFrames:
             return []
         x, y = self._places + self._displacement(before, after, upcoming)
         return [np.asarray(cv2.remap(layer, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)) for layer in layers]
+
+    def agreement(self, before: int, after: int, upcoming: Sequence[int] = ()) -> np.ndarray:
+        """Where the motion between two frames is the same both ways, (h, w) bool on the frame `after`.
+
+        What is seen on one of the frames alone has no motion between them, and what was found for it is wrong: the way there and
+        back then ends elsewhere.
+
+        Args:
+            before: Index of a frame.
+            after: Index of another.
+            upcoming: Frames that will be asked for next, see `image`.
+        """
+        held = self._cache.get(("agreement", before, after))
+        if held is not None:
+            return held
+        there = self._displacement(before, after, upcoming).astype(np.float32)
+        x, y = self._places + there
+        back = self._displacement(after, before, upcoming).astype(np.float32)
+        error = [there[axis] + cv2.remap(back[axis], x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) for axis in (0, 1)]
+        slack = ASTRAY + ASTRAY_SHARE * np.hypot(*there)
+        return self._cache.put(("agreement", before, after), np.asarray(np.hypot(*error) <= slack))
 
     def _displacement(self, before: int, after: int, upcoming: Sequence[int]) -> np.ndarray:
         """How far from its place in `after` each pixel was in `before`, (2, h, w) float16, x and y in working pixels."""

@@ -15,6 +15,7 @@ from gazecut_segmenter.frames import resized
 
 GAUSSIANS = 5  # of each colour model: OpenCV needs as many pixels of figure and of ground
 MODEL_LENGTH = 13 * GAUSSIANS  # weight, mean and covariance of each
+SEEDS = 2**31  # that OpenCV's generator tells apart; a larger one is an error to it
 MARGIN = 8  # px of ground around the open seeds that a cut still looks at
 
 
@@ -61,7 +62,7 @@ def learn_colors(images: Sequence[np.ndarray], seeds: Sequence[np.ndarray], long
     if min(figure, labels.size - figure) < GAUSSIANS:
         return None
     ground_model, figure_model = np.zeros((1, MODEL_LENGTH)), np.zeros((1, MODEL_LENGTH))
-    cv2.setRNGSeed(seed)
+    cv2.setRNGSeed(seed % SEEDS)
     cv2.grabCut(mosaic, labels, (0, 0, 1, 1), ground_model, figure_model, 2, cv2.GC_INIT_WITH_MASK)
     return np.concatenate([ground_model, figure_model])
 

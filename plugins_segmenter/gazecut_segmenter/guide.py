@@ -14,11 +14,11 @@ import numpy as np
 
 from gazecut_segmenter.cache import ArrayCache
 from gazecut_segmenter.config import ClassicalOptions
-from gazecut_segmenter.frames import WorkingFrames
+from gazecut_segmenter.frames import FULL, WorkingFrames
 from gazecut_segmenter.grabcut import cut
 from gazecut_segmenter.key_frames import KeyFrames
 
-FULL = 255  # soft masks are uint8, 0 to this
+UNSEEN = 0.1  # weight of a pixel whose motion is not the same both ways, where it is 1 for others
 SURE = 0.9  # share of a band's whole width that must agree for a pixel to be settled
 
 
@@ -81,24 +81,32 @@ class Guide:
         return [int(key) for key in around if abs(key - step) <= self._options.reach]
 
     def _between(self, step: int, near: Sequence[int]) -> np.ndarray:
-        """The cut of a frame from the key frames near it, the nearer one counting more."""
-        distances = np.array([abs(key - step) for key in near], np.float64)
-        weights = 1 / distances / (1 / distances).sum()
-        soft = sum(weight * self._carried(key, step).astype(np.float32) for weight, key in zip(weights, near, strict=True))
-        return self._outlined(np.asarray(soft), self._course[step])
+        """The cut of a frame from the key frames on its two sides: the nearer one counts more, and one that did not see a pixel less."""
+        weighted, weights = np.zeros((2, *self._frames.size), np.float32)
+        for key in near:
+            soft, trust = self._carried(key, step)
+            weight = (trust.astype(np.float32) / FULL + UNSEEN) / abs(key - step)
+            weighted, weights = weighted + weight * soft, weights + weight
+        return self._outlined(weighted / weights, self._course[step])
 
     def _carried(self, key: int, step: int) -> np.ndarray:
-        """The cut of the key frame at one step, carried to another step by step, (h, w) uint8, 0 to 255."""
+        """The cut of the key frame at one step, carried to another step by step, and how far the motion can be trusted.
+
+        Returns:
+            (2, h, w) uint8, 0 to 255: the soft cut, and the trust.
+        """
         toward = 1 if step > key else -1
-        soft = self._key_frames.figure(self._course[key]) * np.uint8(FULL)
+        figure = self._key_frames.figure(self._course[key])
+        both = np.stack([figure * np.uint8(FULL), np.full_like(figure, FULL)])
         for here in range(key, step, toward):
             name = ("carried", self._key, key, here + toward)
             held = self._cache.get(name)
             if held is None:
-                before, after = self._course[here], self._course[here + toward]
-                held = self._cache.put(name, self._frames.carry([soft], before, after, self._course[here:])[0])
-            soft = held
-        return soft
+                before, after, upcoming = self._course[here], self._course[here + toward], self._course[here:]
+                soft, trust = self._frames.carry(list(both), before, after, upcoming)
+                held = self._cache.put(name, np.stack([soft, trust * self._frames.agreement(before, after, upcoming)]))
+            both = held
+        return both
 
     def _outlined(self, soft: np.ndarray, index: int) -> np.ndarray:
         """A soft mask (h, w), 0 to 255, with its outline drawn anew by a cut, (h, w) uint8, 0 or 1."""

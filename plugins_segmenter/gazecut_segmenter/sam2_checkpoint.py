@@ -21,25 +21,12 @@ Tensors = dict[str, torch.Tensor]
 
 PICKLES = (".pt", ".pth")
 SAFETENSORS = ".safetensors"
+CODE = "prompt_encoder.shared_embedding.positional_embedding"
+COPY = "shared_image_embedding.positional_embedding"  # the same again in transformers
 
 _ROWS = "sam_prompt_encoder.point_embeddings.{}.weight"  # Meta keeps four tensors
 _TABLE = "prompt_encoder.point_embed.weight"  # and transformers these as its rows
-_CODE = "prompt_encoder.shared_embedding.positional_embedding"
-_COPY = "shared_image_embedding.positional_embedding"  # the same again in transformers
 _MARKS: Mapping[Form, str] = {"meta": "image_encoder.", "transformers": "vision_encoder."}
-
-
-def read_tensors(path: Path) -> tuple[Tensors, Form]:
-    """All tensors of a checkpoint of SAM 2, on the CPU, and whose names they have.
-
-    Args:
-        path: A file in Meta's form (.pt, or the same tensors in .safetensors), or a folder or file in the form of transformers.
-
-    Raises:
-        WeightsError: There is nothing, it cannot be read, holds more than tensors, or is no checkpoint of SAM 2.
-    """
-    tensors = read_any(path)
-    return tensors, _form_in(tensors, path)
 
 
 def read_any(path: Path) -> Tensors:
@@ -136,7 +123,7 @@ def _read_pickle(file: Path) -> Tensors:
             f"weights: {file} is a pickle with more than tensors in it, or none at all; loading it might run foreign code, so it is "
             "not read. Fetch the checkpoint from its publisher, or save its tensors alone as .safetensors."
         ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file raises whatever its reader stumbles over
         raise WeightsError(f"weights: {file} cannot be read: {one_line(error)}. Fetch the checkpoint again.") from error
     tensors = content.get("model", content) if isinstance(content, dict) else content
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
@@ -154,19 +141,19 @@ def _read_safetensors(file: Path) -> Tensors:
 def _as_table(rest: Tensors, about: object) -> Tensors:
     """What transformers keeps otherwise, taken out of Meta's tensors."""
     names = [_ROWS.format(row) for row in range(sum(name.startswith(_ROWS[: _ROWS.index("{")]) for name in rest))]
-    code = sam2_keys.to_meta(_CODE)
+    code = sam2_keys.to_meta(CODE)
     lacking = [name for name in (*names, code) if name not in rest] or ([_ROWS.format(0)] if not names else [])
     if lacking:
         raise WeightsError(f"weights: {about} has no {lacking[0]}; wanted a whole checkpoint of SAM 2 or 2.1.")
-    return {_TABLE: torch.cat([rest.pop(name) for name in names]), _COPY: rest[str(code)].clone()}
+    return {_TABLE: torch.cat([rest.pop(name) for name in names]), COPY: rest[str(code)].clone()}
 
 
 def _as_rows(rest: Tensors, about: object) -> Tensors:
     """What Meta keeps otherwise, taken out of transformers' tensors; some versions write one of the two equal ones only."""
-    copy = rest.pop(_COPY, rest.get(_CODE))
-    code = rest.setdefault(_CODE, copy) if copy is not None else None
+    copy = rest.pop(COPY, rest.get(CODE))
+    code = rest.setdefault(CODE, copy) if copy is not None else None
     if code is None or copy is None or _TABLE not in rest:
-        raise WeightsError(f"weights: {about} has no {_CODE if code is None else _TABLE}; wanted a whole checkpoint of SAM 2 or 2.1.")
+        raise WeightsError(f"weights: {about} has no {CODE if code is None else _TABLE}; wanted a whole checkpoint of SAM 2 or 2.1.")
     if not torch.equal(copy, code):
-        raise WeightsError(f"weights: {_COPY} and {_CODE} of {about} differ; Meta's form keeps one of them, so they must be equal.")
+        raise WeightsError(f"weights: {COPY} and {CODE} of {about} differ; Meta's form keeps one of them, so they must be equal.")
     return {_ROWS.format(row): values[None].clone() for row, values in enumerate(rest.pop(_TABLE))}

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from transformers import (
     Sam2ImageProcessor,
     Sam2VideoConfig,
+    Sam2VideoMaskDecoderConfig,
     Sam2VideoModel,
     Sam2VideoProcessor,
     Sam2VideoVideoProcessor,
@@ -107,17 +108,28 @@ def read_config(folder: Path) -> Sam2VideoConfig:
     """The config in a folder of transformers.
 
     Raises:
-        WeightsError: There is none, it cannot be read, or it is of another model.
+        WeightsError: There is none, it cannot be read, is of another model, or no model can be made as it says.
     """
     file = folder / CONFIG_FILE
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-        found = values.get("model_type") if isinstance(values, dict) else None
-        config = Sam2VideoConfig.from_dict(values) if found == Sam2VideoConfig.model_type else None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"weights: {file} cannot be read: {one_line(error)}. Name a folder of transformers.") from error
-    if config is None:
+    found = values.get("model_type") if isinstance(values, dict) else None
+    if found != Sam2VideoConfig.model_type:
         raise WeightsError(f'weights: {file} is of a model of type {found!r}; wanted "{Sam2VideoConfig.model_type}".')
+    try:
+        config = Sam2VideoConfig.from_dict(values)
+        # transformers 5.17 reads the mask decoder's block as another class, without the defaults of what a file leaves out
+        decoder: Any = config.mask_decoder_config
+        config.mask_decoder_config = Sam2VideoMaskDecoderConfig.from_dict(decoder.to_dict())
+        shapes_of(config)
+    except Exception as error:  # values of any kind, and whatever they make of a model
+        raise WeightsError(
+            f"weights: {file} describes no SAM 2: {one_line(error)}. Fetch it again, or write it with another version of transformers."
+        ) from error
+    if not isinstance(config.image_size, int) or config.image_size < 1:
+        raise WeightsError(f"weights: {file} has image_size {config.image_size}; wanted one number, the side of a square in pixels.")
     return config
 
 

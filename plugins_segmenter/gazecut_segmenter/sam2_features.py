@@ -56,7 +56,6 @@ class FeatureStore:
         """Say which frames will be asked for next, in what order."""
         self._plan = list(reversed(order))
         self._images.clear()  # those of a way that was left halfway
-        self._images.clear()
 
     def __getitem__(self, frame: int) -> Features:
         """Features of a frame, by its index in the clip.

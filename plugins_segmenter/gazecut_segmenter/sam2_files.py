@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from gazecut.addresses import is_hub_id, packaged_folder
 from gazecut.cache import digest_files
 from gazecut.errors import WeightsError
 from gazecut_segmenter.config import Sam2HfOptions, Sam2Options
@@ -42,15 +43,15 @@ class Checkpoint:
 
 
 def on_this_machine(weights: str) -> Checkpoint | None:
-    """The checkpoint of a local folder or file, or None for a hub id.
+    """The checkpoint of a local folder or file or of a package, or None for a hub id.
 
     Args:
-        weights: A local folder, a file, or a hub id ("owner/name").
+        weights: A local folder, a file, a hub id ("owner/name"), or "package:NAME/FOLDER" inside an installed package.
 
     Raises:
-        WeightsError: There is no such folder or file, or a folder without a model.
+        WeightsError: There is no such folder, file or package, or a folder without a model.
     """
-    path = Path(weights).expanduser()
+    path = packaged_folder(weights) or Path(weights).expanduser()
     if path.is_file():
         if path.suffix not in SUFFIXES:
             raise WeightsError(f"weights: {weights} is no checkpoint by its name; wanted {', '.join(SUFFIXES)}, or a folder.")
@@ -62,7 +63,7 @@ def on_this_machine(weights: str) -> Checkpoint | None:
                 f"weights: folder {weights} has no {missing[0]}; wanted one with {CONFIG_FILE} and {MODEL_FILE}, or the checkpoint's file."
             )
         return Checkpoint(path)
-    if weights.startswith((".", "/", "~")) or weights.count("/") != 1 or path.suffix in SUFFIXES:
+    if not is_hub_id(weights) or path.suffix in SUFFIXES:
         raise WeightsError(
             f"weights: no file or folder {weights}; wanted a folder with {CONFIG_FILE} and {MODEL_FILE}, a checkpoint's file, "
             'or a hub id "owner/name".'

@@ -11,17 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gazecut.protocols import Clip, Provenance, Runtime
+from gazecut.protocols import Runtime
 from gazecut_segmenter.config import Sam2HfOptions
-from gazecut_segmenter.devices import peak_memory, resolve_device
-from gazecut_segmenter.sam2_session import Sam2Session
+from gazecut_segmenter.devices import resolve_device
+from gazecut_segmenter.sam2_opener import Sam2Opener
 from gazecut_segmenter.sam2_shared import Decoded, Features, Prompt, Traits
 from gazecut_segmenter.sam2_tracker import time_code
 from gazecut_segmenter.sam2_weights import load, locate
 
 
-class Sam2HfSegmenter:
-    """Opens sessions on clips; the model is frozen and shared by all of them."""
+class Sam2HfSegmenter(Sam2Opener):
+    """The component `sam2-hf`."""
 
     def __init__(self, config: Sam2HfOptions, runtime: Runtime) -> None:
         """Load the model.
@@ -30,23 +30,9 @@ class Sam2HfSegmenter:
             WeightsError: The weights cannot be found or read, or are not of SAM 2.
             DeviceError: The device is not on this machine.
         """
-        self._options, self._work = config, runtime.work
         device = resolve_device(runtime.device)
         checkpoint = locate(config.weights, config.revision)
-        self._revision = checkpoint.revision
-        self._network = HfNetwork(load(checkpoint).to(device))
-
-    def open(self, clip: Clip) -> Sam2Session:
-        """Get ready for one clip; frames are decoded and encoded when they are first needed."""
-        return Sam2Session(clip, self._network, self._options, self._work)
-
-    def describe(self) -> Provenance:
-        """Device, precision and weights."""
-        return Provenance(str(self._network.device), self._options.precision, self._options.weights, self._revision)
-
-    def peak_memory(self) -> int:
-        """Most device memory in use so far, in bytes; 0 on a CPU."""
-        return peak_memory(self._network.device)
+        super().__init__(HfNetwork(load(checkpoint).to(device)), config, runtime.work, checkpoint.revision)
 
 
 class HfNetwork:
@@ -88,10 +74,7 @@ class HfNetwork:
     def decode(self, embedding: Tensor, features: Features, prompt: Prompt, several: bool) -> Decoded:
         """Masks of K objects; the prompt is encoded in float32 in any case, since a point's place needs more bits than bfloat16 has."""
         count = len(embedding)
-        points, labels = prompt.points, prompt.labels
-        if points is None or labels is None:
-            points = torch.zeros(count, 1, 2, device=self.device)
-            labels = torch.full((count, 1), -1, dtype=torch.int32, device=self.device)  # stands for none
+        points, labels = prompt.clicks(count, self.device)
         with torch.autocast(self.device.type, enabled=False):
             mask = None if prompt.mask is None else prompt.mask.float()
             sparse, dense = self._model.prompt_encoder(points[:, None], labels[:, None], None, mask)

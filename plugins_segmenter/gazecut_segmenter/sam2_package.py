@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from gazecut.errors import WeightsError
-from gazecut.protocols import Clip, Provenance, Runtime
+from gazecut.protocols import Runtime
 from gazecut_segmenter.config import Sam2Options
-from gazecut_segmenter.devices import peak_memory, resolve_device
-from gazecut_segmenter.sam2_checkpoint import check_fit, in_form, read_tensors
+from gazecut_segmenter.devices import resolve_device
+from gazecut_segmenter.sam2_checkpoint import check_fit, in_form, read_any
 from gazecut_segmenter.sam2_files import Checkpoint
 from gazecut_segmenter.sam2_hydra import build
-from gazecut_segmenter.sam2_session import Sam2Session
+from gazecut_segmenter.sam2_opener import Sam2Opener
 from gazecut_segmenter.sam2_shared import Decoded, Features, Prompt, Traits
 from gazecut_segmenter.sam2_sizes import recognise
 from gazecut_segmenter.sam2_tracker import time_code
@@ -35,9 +35,12 @@ _ALWAYS = (
 )
 """What every published configuration switches on, and the tracker takes for granted."""
 
+_FIXED = {"memory_temporal_stride_for_eval": 1, "non_overlap_masks_for_mem_enc": False, "soft_no_obj_ptr": False}
+"""What every published configuration leaves as it is, for the tracker does nothing else."""
 
-class Sam2Segmenter:
-    """Opens sessions on clips; the model is frozen and shared by all of them."""
+
+class Sam2Segmenter(Sam2Opener):
+    """The component `sam2`."""
 
     def __init__(self, config: Sam2Options, runtime: Runtime) -> None:
         """Load the model.
@@ -46,23 +49,9 @@ class Sam2Segmenter:
             WeightsError: The weights cannot be found or read, are not of SAM 2, or do not go with the configuration.
             DeviceError: The device is not on this machine.
         """
-        self._options, self._work = config, runtime.work
         device = resolve_device(runtime.device)
         checkpoint = locate(config.weights, config.revision)
-        self._revision = checkpoint.revision
-        self._network = PackageNetwork(load(checkpoint, config).to(device))
-
-    def open(self, clip: Clip) -> Sam2Session:
-        """Get ready for one clip; frames are decoded and encoded when they are first needed."""
-        return Sam2Session(clip, self._network, self._options, self._work)
-
-    def describe(self) -> Provenance:
-        """Device, precision and weights."""
-        return Provenance(str(self._network.device), self._options.precision, self._options.weights, self._revision)
-
-    def peak_memory(self) -> int:
-        """Most device memory in use so far, in bytes; 0 on a CPU."""
-        return peak_memory(self._network.device)
+        super().__init__(PackageNetwork(load(checkpoint, config).to(device)), config, runtime.work, checkpoint.revision)
 
 
 class PackageNetwork:
@@ -98,11 +87,7 @@ class PackageNetwork:
 
     def decode(self, embedding: Tensor, features: Features, prompt: Prompt, several: bool) -> Decoded:
         """Masks of K objects; the prompt is encoded in float32 in any case, since a point's place needs more bits than bfloat16 has."""
-        count = len(embedding)
-        points, labels = prompt.points, prompt.labels
-        if points is None or labels is None:
-            points = torch.zeros(count, 1, 2, device=self.device)
-            labels = torch.full((count, 1), -1, dtype=torch.int32, device=self.device)  # stands for none
+        points, labels = prompt.clicks(len(embedding), self.device)
         with torch.autocast(self.device.type, enabled=False):
             mask = None if prompt.mask is None else prompt.mask.float()
             sparse, dense = self._model.sam_prompt_encoder(points=(points, labels), boxes=None, masks=mask)
@@ -167,8 +152,7 @@ def load(checkpoint: Checkpoint, options: Sam2Options) -> Any:
     Raises:
         WeightsError: The checkpoint cannot be read, is not of SAM 2, or does not go with the configuration.
     """
-    tensors, _ = read_tensors(checkpoint.path)
-    meta = in_form(tensors, "meta", checkpoint.about)
+    meta = in_form(read_any(checkpoint.path), "meta", checkpoint.about)
     config = options.config
     if config is None:
         published = recognise({name: tuple(tensor.shape) for name, tensor in meta.items()})
@@ -182,6 +166,12 @@ def load(checkpoint: Checkpoint, options: Sam2Options) -> Any:
     switched_off = [name for name in _ALWAYS if not getattr(model, name, False)]
     if switched_off:
         raise WeightsError(f"config {config} switches {switched_off[0]} off, which SAM 2 and 2.1 need for video; leave it on.")
+    for name, usual in _FIXED.items():
+        if getattr(model, name) != usual:
+            raise WeightsError(
+                f"config {config} sets {name} to {getattr(model, name)}, which is not followed here; wanted {usual}, as in all that are "
+                "published. Leave it out."
+            )
     check_fit(meta, {name: tensor.shape for name, tensor in model.state_dict().items()}, checkpoint.about, f"config {config}")
     model.load_state_dict(meta)
     return model

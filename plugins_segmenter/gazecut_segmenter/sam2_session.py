@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -60,8 +61,8 @@ class Sam2Session(ClipSession):
             work: Where encoded frames are counted.
         """
         super().__init__(clip)
-        self._network, self._options, self._work = network, options, work
-        self._features = FeatureStore(clip, self._encode, options.kept_frames)
+        self._network, self._options = network, options
+        self._features = FeatureStore(clip, partial(_encoded, network, work), options.kept_frames)
 
     def masks_at(self, frame: int, points: Points, heat: np.ndarray) -> Candidates:
         """A mask for each candidate, the best of three by predicted IoU.
@@ -159,10 +160,6 @@ class Sam2Session(ClipSession):
         super().close()
         self._features.clear()
 
-    def _encode(self, image: np.ndarray) -> Features:
-        self._work.segmenter_encodings += 1
-        return self._network.encode(network_input(image, self._network.traits.image_size).to(self._network.device))
-
     def _prompted(self, frame: int, points: Points, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Masks (K, H, W) and predicted IoU (K,) of candidates with P points each, `rows` (K, P) of the points."""
         network, traits = self._network, self._network.traits
@@ -215,6 +212,12 @@ class Sam2Session(ClipSession):
     def _at_clip_size(self, logits: Tensor) -> np.ndarray:
         with torch.inference_mode():
             return at_clip_size(logits, self._clip.size).cpu().numpy()
+
+
+def _encoded(network: Network, work: Work, image: np.ndarray) -> Features:
+    """Features of a frame (H, W, 3) uint8. No method of the session: it would be in a cycle with its store, and so would the clip."""
+    work.segmenter_encodings += 1
+    return network.encode(network_input(image, network.traits.image_size).to(network.device))
 
 
 def _distinct(masks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,6 +69,17 @@ class Prompt:
     labels: Tensor | None = None
     mask: Tensor | None = None
 
+    def clicks(self, count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Points and labels as a prompt encoder takes them; where there are none, one for each of K objects that stands for none.
+
+        Args:
+            count: K.
+            device: Where to make it.
+        """
+        if self.points is not None and self.labels is not None:
+            return self.points, self.labels
+        return torch.zeros(count, 1, 2, device=device), torch.full((count, 1), -1, dtype=torch.int32, device=device)
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:

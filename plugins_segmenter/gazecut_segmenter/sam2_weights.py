@@ -7,26 +7,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from httpx import HTTPError
 from huggingface_hub import snapshot_download
-from transformers import Sam2VideoConfig, Sam2VideoMaskDecoderConfig, Sam2VideoModel
+from transformers import Sam2VideoConfig, Sam2VideoModel
 from transformers.utils import logging as transformers_logging
 
 from gazecut.errors import WeightsError
 from gazecut.wording import one_line
-from gazecut_segmenter.sam2_checkpoint import PICKLES, Tensors, check_fit, in_form, read_any
+from gazecut_segmenter.sam2_checkpoint import CODE, COPY, PICKLES, Tensors, check_fit, in_form, read_any
 from gazecut_segmenter.sam2_convert import read_config, shapes_of, transformers_config
 from gazecut_segmenter.sam2_files import CONFIG_FILE, MODEL_FILE, Checkpoint, on_this_machine
 from gazecut_segmenter.sam2_sizes import recognise
-
-_TWINS = ("shared_image_embedding.positional_embedding", "prompt_encoder.shared_embedding.positional_embedding")
 
 
 def locate(weights: str, revision: str | None = None) -> Checkpoint:
     """The checkpoint that the option `weights` means; one on the hub is downloaded where the hub cache does not have it.
 
     Args:
-        weights: A local folder, a file, or a hub id ("owner/name").
+        weights: A local folder, a file, a hub id ("owner/name"), or "package:NAME/FOLDER" inside an installed package.
         revision: Commit or tag of a hub id.
 
     Raises:
@@ -69,17 +68,13 @@ def load(checkpoint: Checkpoint) -> Any:
     # Copies, for where a tensor lies in a file decides how it is aligned, and that the last bit of what is computed with it.
     copies = {name: tensor.clone() for name, tensor in tensors.items()}
     with _quiet():
-        return Sam2VideoModel.from_pretrained(None, config=config, state_dict=copies, local_files_only=True)
+        return Sam2VideoModel.from_pretrained(None, config=config, state_dict=copies, dtype=torch.float32, local_files_only=True)
 
 
 def _config(path: Path, tensors: Tensors, about: str) -> Sam2VideoConfig:
     folder = path if path.is_dir() else path.parent
     if (folder / CONFIG_FILE).is_file():
-        config = read_config(folder)
-        # transformers 5.17 reads the mask decoder's block as another class, without the defaults of what a file leaves out
-        decoder: Any = config.mask_decoder_config
-        config.mask_decoder_config = Sam2VideoMaskDecoderConfig.from_dict(decoder.to_dict())
-        return config
+        return read_config(folder)
     meta = in_form(tensors, "meta", about)
     model = recognise({name: tuple(tensor.shape) for name, tensor in meta.items()})
     if model is None:
@@ -92,7 +87,7 @@ def _config(path: Path, tensors: Tensors, about: str) -> Sam2VideoConfig:
 
 def _complete(tensors: Tensors) -> None:
     """Some versions of transformers write one of two equal tensors only."""
-    for name, twin in (_TWINS, _TWINS[::-1]):
+    for name, twin in ((CODE, COPY), (COPY, CODE)):
         if name not in tensors and twin in tensors:
             tensors[name] = tensors[twin].clone()
 

@@ -1,13 +1,9 @@
-"""A square that moves over a textured ground, and the benchmark's stand-in for attention."""
+"""A square that moves over a textured ground."""
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
@@ -87,15 +83,3 @@ def square() -> Example:
 @pytest.fixture
 def make_square() -> Callable[..., Example]:
     return square_example
-
-
-@pytest.fixture(scope="session")
-def real_pixels() -> ModuleType:
-    """The benchmark as a module."""
-    path = Path(__file__).parents[2] / "benchmarks" / "real_pixels.py"
-    spec = importlib.util.spec_from_file_location("real_pixels", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))  # dataclasses look their module up there
-    spec.loader.exec_module(module)
-    return module

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from gazecut.cli.app import run
 from gazecut.errors import WeightsError
 from gazecut_segmenter import sam2_keys
-from gazecut_segmenter.sam2_checkpoint import check_fit, in_form, read_tensors
+from gazecut_segmenter.sam2_checkpoint import check_fit, in_form, read_any
 from gazecut_segmenter.sam2_convert import convert, shapes_of, transformers_config
 from gazecut_segmenter.sam2_sizes import SIZES, Model, Size, recognise
 
@@ -140,7 +140,7 @@ def test_a_published_size_needs_no_config(tmp_path: Path) -> None:
     assert convert(tmp_path / "tiny.safetensors", tmp_path / "folder") == "471 tensors of SAM 2.1 tiny in the form of transformers"
     assert AutoConfig.from_pretrained(tmp_path / "folder").vision_config.backbone_config.blocks_per_stage == [1, 2, 7, 2]
     assert AutoProcessor.from_pretrained(tmp_path / "folder").target_size == 1024
-    assert same(read_tensors(tmp_path / "folder")[0], tensors)
+    assert same(read_any(tmp_path / "folder"), tensors)
     convert(tmp_path / "folder", tmp_path / "back.safetensors")
     assert (tmp_path / "back.safetensors").read_bytes() == (tmp_path / "tiny.safetensors").read_bytes()
 
@@ -157,8 +157,19 @@ def test_a_pickle_with_code_is_not_run(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("GAZECUT_TEST_MARK", str(mark))
     torch.save({"model": {"image_encoder.x": torch.zeros(1)}, "more": Code()}, tmp_path / "bad.pt")
     with pytest.raises(WeightsError, match=re.escape(f"{tmp_path / 'bad.pt'} is a pickle with more than tensors in it")):
-        read_tensors(tmp_path / "bad.pt")
+        read_any(tmp_path / "bad.pt")
     assert not mark.exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "old form"])
+def test_a_damaged_pickle_is_told_wherever_it_ends(zipped: bool, tmp_path: Path) -> None:
+    file = tmp_path / "whole.pt"
+    torch.save({"model": {"image_encoder.x": torch.zeros(3)}}, file, _use_new_zipfile_serialization=zipped)
+    whole = file.read_bytes()
+    for end in [*range(60), *range(60, len(whole), 37)]:
+        (tmp_path / "cut.pt").write_bytes(whole[:end])
+        with pytest.raises(WeightsError, match=re.escape(f"weights: {tmp_path / 'cut.pt'} ")):
+            read_any(tmp_path / "cut.pt")
 
 
 def broken(meta: dict[str, torch.Tensor], how: str) -> dict[str, torch.Tensor]:

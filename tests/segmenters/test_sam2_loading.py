@@ -76,6 +76,16 @@ def test_a_config_that_leaves_the_decoder_to_its_defaults_is_read(own_folder: Pa
     assert trust_of(segmenter_of(own_folder)) == before
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_weights_that_were_saved_in_half_precision_compute_in_the_wanted_one(kind: torch.dtype, own_folder: Path) -> None:
+    halves = {name: tensor.to(kind) for name, tensor in load_file(own_folder / "model.safetensors").items()}
+    trusts = []
+    for tensors, named in ((halves, kind), ({name: tensor.float() for name, tensor in halves.items()}, torch.float32)):
+        save_file(tensors, own_folder / "model.safetensors", metadata={"format": "pt"})
+        trusts.append(trust_of(segmenter_of(changed(own_folder, {"dtype": str(named).removeprefix("torch.")}))))
+    assert trusts[0] == trusts[1]
+
+
 def test_one_of_two_equal_tensors_suffices(own_folder: Path) -> None:
     before = trust_of(segmenter_of(own_folder))
     tensors = load_file(own_folder / "model.safetensors")
@@ -160,6 +170,26 @@ def another_size(folder: Path) -> tuple[Path, str]:
     return folder, r"the tensors of .* are not those of its configuration \(128 px\): .* missing, first vision_encoder.backbone.blocks"
 
 
+def changed(folder: Path, value: dict[str, Any]) -> Path:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | value))
+    return folder
+
+
+def value_of_another_kind(folder: Path) -> tuple[Path, str]:
+    return changed(folder, {"initializer_range": "wide"}), "config.json describes no SAM 2: .*initializer_range.* Fetch it again"
+
+
+def impossible_value(folder: Path) -> tuple[Path, str]:
+    return changed(folder, {"memory_attention_downsample_rate": 0}), "config.json describes no SAM 2: ZeroDivisionError"
+
+
+def oblong(folder: Path) -> tuple[Path, str]:
+    return changed(
+        folder, {"image_size": [128, 64]}
+    ), r"config.json has image_size \[128, 64\]; wanted one number, the side of a square in pixels"
+
+
 def another_generation(folder: Path) -> tuple[Path, str]:
     config = json.loads((folder / "config.json").read_text())
     config["enable_occlusion_spatial_embedding"] = False
@@ -185,6 +215,9 @@ WRONG = [
     another_size,
     another_generation,
     own_size_without_config,
+    value_of_another_kind,
+    impossible_value,
+    oblong,
 ]
 
 

@@ -129,6 +129,15 @@ def test_bfloat16_is_near(options: dict[str, Any], frames: np.ndarray) -> None:
             {"hydra_overrides+": ("++model.use_mask_input_as_output_without_sam=false",)},
             "switches use_mask_input_as_output_without_sam off",
         ),
+        (
+            {"hydra_overrides+": ("++model.memory_temporal_stride_for_eval=2",)},
+            "sets memory_temporal_stride_for_eval to 2, which is not followed here; wanted 1",
+        ),
+        (
+            {"hydra_overrides+": ("++model.non_overlap_masks_for_mem_enc=true",)},
+            "sets non_overlap_masks_for_mem_enc to True, which is not followed here; wanted False",
+        ),
+        ({"hydra_overrides+": ("++model.soft_no_obj_ptr=true",)}, "sets soft_no_obj_ptr to True"),
         ({"hydra_overrides+": ("++model._target_=os.system",)}, "it names 'os.system', which is no module of package sam2"),
         ({"hydra_overrides+": ("++model.more={_target_: sam2.build_sam.os.system}",)}, "sam2.build_sam.os.system"),
         ({"hydra_overrides+": ("++model.more={_target_: sam2.build_sam.build_sam2}",)}, "sam2.build_sam.build_sam2"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from gazecut.clip import ArrayClip
 from gazecut.errors import SegmenterError, ShapeError
 from gazecut.protocols import Runtime
 from gazecut.tracklets import KeyFrames, find_tracklets, follow_kept, mask_overlaps
@@ -314,3 +317,17 @@ def test_sessions_of_one_segmenter_do_not_meet(segmenter: Sam2HfSegmenter) -> No
         for session, alone in ((first, apart[0]), (second, apart[1]), (first, apart[0])):
             np.testing.assert_array_equal(session.masks_at(0, points_of([(0.5, 0.5, 1)]), HEAT).masks, alone.masks)
     assert isinstance(first, Sam2Session)
+
+
+def test_a_closed_session_lets_go_of_its_clip_at_once(segmenter: Sam2HfSegmenter) -> None:
+    """A window's frames are as large as a window; a cycle would keep them until the collector comes."""
+    clip = ArrayClip(np.zeros((2, 48, 64, 3), np.uint8))
+    gone = weakref.ref(clip)
+    gc.disable()
+    try:
+        with segmenter.open(clip) as session:
+            session.masks_at(0, points_of([(0.5, 0.5, 1)]), HEAT)
+        del session, clip
+        assert gone() is None
+    finally:
+        gc.enable()

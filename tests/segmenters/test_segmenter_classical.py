@@ -141,3 +141,9 @@ def test_box_bounds_the_mask(square: Any) -> None:
 def test_options_are_checked(option: str, value: object) -> None:
     with pytest.raises(ValidationError, match=option):
         ClassicalOptions.model_validate({option: value})
+
+
+def test_any_seed_that_the_command_line_takes_will_do(square: Any) -> None:
+    with opened(square, seed=2**40 + 7) as large, opened(square, seed=7) as small:
+        found = [each.masks_at(8, square.points(8), square.map_of(8)).masks for each in (large, small)]
+    assert (found[0] == found[1]).all()

@@ -28,6 +28,13 @@ def test_cache_never_holds_more_than_its_budget(puts: list[tuple[int, int]], bud
     assert cache.get(0) is None
 
 
+def test_what_is_kept_is_read_only_and_stays_its_owners_to_write_to() -> None:
+    own = np.zeros(3, np.uint8)
+    kept = ArrayCache(10).put("own", own)
+    assert own.flags.writeable
+    assert not kept.flags.writeable
+
+
 def test_cache_drops_what_was_used_longest_ago() -> None:
     cache = ArrayCache(2)
     for key in ("a", "b"):
