@@ -1,1 +1,1 @@
-"""Training of the pocket multimodal LLM. Not shipped in the wheel."""
+"""Training of the pocket models, a multimodal LLM and a SAM 2. Not shipped in the wheel."""

@@ -1,7 +1,10 @@
 """The curriculum: stages counted in steps, so that a run is deterministic and can be resumed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
 
 from gazecut.world import Kind, Theme
 
@@ -84,17 +87,39 @@ class Config:
 
     def stage(self, step: int) -> Stage:
         """The stage that a step, counted from 0, belongs to."""
-        for stage in self.stages:
-            if step < stage.steps:
-                return stage
-            step -= stage.steps
-        return self.stages[-1]
+        return stage_of(self.stages, step)[0]
 
     def rate(self, step: int) -> float:
         """Factor on the learning rates at a step."""
         rising = min(1.0, (step + 1) / self.warmup)
         left = (self.steps - step) / (self.decay * self.steps)
         return rising * max(0.03, min(1.0, left))
+
+
+class Steps(Protocol):
+    """What stages have in common."""
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        ...
+
+
+AnyStage = TypeVar("AnyStage", bound=Steps)
+
+
+def stage_of(stages: Sequence[AnyStage], step: int) -> tuple[AnyStage, int]:
+    """The stage that a step, counted from 0, belongs to, and the steps of it that lie behind; the end of the last one for later steps."""
+    for stage in stages:
+        if step < stage.steps:
+            return stage, step
+        step -= stage.steps
+    return stages[-1], stages[-1].steps
+
+
+def training_seed(rng: np.random.Generator) -> int:
+    """Draw the seed of a scene to train on."""
+    return int(rng.integers(TRAINING_SEEDS))
 
 
 POCKET: Final = Config(

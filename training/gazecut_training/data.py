@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from gazecut.world import HELD_OUT, Body, Expression, Kind, Plan, expressions, paint, plan
+from gazecut.world import Body, Expression, Kind, Plan, expressions, paint, plan
 from gazecut.world.paint import area
-from gazecut_training.config import TRAINING_SEEDS, Config, Stage, View
+from gazecut_training.config import Config, Stage, View, training_seed
 from gazecut_training.encoding import Block, around_vision, encode, opening
-from gazecut_training.model import FRAME_SIZE, VIDEO_SIZE
+from gazecut_training.model import FRAME_SIZE, FRAMES, FRAMES_PER_SLOT, VIDEO_SIZE
 from gazecut_training.packing import patch_windows
 from gazecut_training.questions import Asker, Question, Shown, category_question, pick
 
-FRAMES: Final = 8
 GRIDS: Final[dict[View, tuple[int, int, int]]] = {  # slots and tokens (t, h, w)
     "crop": (1, 8, 8),
     "image": (1, 8, 8),
@@ -49,8 +48,8 @@ class Batch:
     view: str
     patches: Tensor | None
     grid: tuple[int, int, int] | None
-    before: list[int]
-    after: list[int]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
     blocks: list[Block]
 
 
@@ -64,7 +63,6 @@ class PocketData(Dataset[list[Batch]]):
         return self._config.steps
 
     def __getitem__(self, step: int) -> list[Batch]:
-        torch.set_num_threads(1)
         stage = self._config.stage(step)
         rng = np.random.default_rng([self._config.seed, step])
         batches = [scene_batch(rng, stage)]
@@ -88,7 +86,7 @@ def scene_batch(rng: np.random.Generator, stage: Stage) -> Batch:
             long.append([ask.long() for _ in range(stage.long)])
     size = clips[0].shape[-2]
     fillers = int(rng.choice(FILLER_CAPS))
-    slots = torch.from_numpy(np.stack(clips)).view(-1, 1 if view in STILL_VIEWS else 2, size, size, 3)
+    slots = torch.from_numpy(np.stack(clips)).view(-1, 1 if view in STILL_VIEWS else FRAMES_PER_SLOT, size, size, 3)
     before, after = around_vision(opening(rng))
     blocks = [encode(rng, questions, fillers) for questions in (short, long) if questions[0]]
     return Batch(view, patch_windows(slots), GRIDS[view], before, after, blocks)
@@ -97,8 +95,8 @@ def scene_batch(rng: np.random.Generator, stage: Stage) -> Batch:
 def text_batch(rng: np.random.Generator, count: int) -> Batch:
     """Category questions, which have no visual tokens."""
     before = opening(rng)
-    questions = [[category_question(rng, plan(_training_seed(rng))) for _ in range(count)]]
-    return Batch("text", None, None, before, [], [encode(rng, questions)])
+    questions = [[category_question(rng, plan(training_seed(rng))) for _ in range(count)]]
+    return Batch("text", None, None, before, (), [encode(rng, questions)])
 
 
 def _show(rng: np.random.Generator, stage: Stage, view: View) -> tuple[NDArray[np.uint8], Shown]:
@@ -106,7 +104,7 @@ def _show(rng: np.random.Generator, stage: Stage, view: View) -> tuple[NDArray[n
     counts = stage.objects.get(view)
     theme = pick(rng, stage.themes) if stage.themes else None
     number = int(rng.choice(counts)) if counts else None
-    scene = plan(_training_seed(rng), objects=number, theme=theme, scale=2.0 if view == "crop" else 1.0)
+    scene = plan(training_seed(rng), objects=number, theme=theme, scale=2.0 if view == "crop" else 1.0)
     if rng.random() < stage.plain:
         scene = replace(scene, ground=replace(scene.ground, pattern="plain"))
     moments = _moments(rng, view)
@@ -150,18 +148,3 @@ def resize(frames: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 def _seen(labels: NDArray[np.uint8], index: int, body: Body) -> float:
     """Share of a body's area that is visible, the mean over frames."""
     return float((labels == index + 1).mean()) / area(body)
-
-
-def _training_seed(rng: np.random.Generator) -> int:
-    return check_seed(int(rng.integers(TRAINING_SEEDS)))
-
-
-def check_seed(seed: int) -> int:
-    """Pass a scene seed on, unless it is held out.
-
-    Raises:
-        ValueError: The seed is held out for evaluation.
-    """
-    if seed >= HELD_OUT:
-        raise ValueError(f"scene seed {seed} is held out (>= {HELD_OUT}); train on seeds below it")
-    return seed

@@ -10,15 +10,18 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from gazecut.world import COLOURS, GROUNDS, PATTERNS, SHAPES
-from gazecut_training.questions import Question
-from gazecut_training.tokenizer import ATTRIBUTES, END, FILLERS, START, SYSTEM, VISION_END, VISION_START, build_tokenizer
+from gazecut_training.questions import MOTIONS, Question, listed
+from gazecut_training.tokenizer import END, FILLERS, START, SYSTEM, VISION_END, VISION_START, build_tokenizer
 
 FILLED: Final = 0.6  # share of questions with filler words before them, in a batch that has any
 OTHER_SYSTEM: Final = 0.25  # share of batches with another system prompt
+SYSTEM_WORDS: Final = (2, 8)  # fewest and most of another system prompt
 CONTENT: Final = 1.0  # loss weight of a word that answers
 SEEN: Final = 3.0  # of colour and motion where the question does not tell them
 FRAME_WORDS: Final = 0.1  # of commas, full stops and fixed phrases
-HUE_AT: Final = 5  # position of the colour in the attribute answer
+SHAPE_AT: Final = 1  # token of the shape in the attribute answer, and of the pattern in that on the background
+HUE_AT: Final = 5  # of the colour in the attribute answer
+MOTION_AT: Final = -2  # of the last word of the motion, before the end
 ANSWER_WORDS: Final = (
     *(*SHAPES, *COLOURS, *GROUNDS, *PATTERNS),
     *("large", "medium", "small", "left", "right", "top", "bottom", "middle", "up", "down", "still", "moving", "on", "at", "in"),
@@ -63,23 +66,23 @@ def encode(rng: np.random.Generator, questions: list[list[Question]], fillers: i
     return Block(ids, weights, [[q.probe for q in asked] for asked in questions], at)
 
 
-def opening(rng: np.random.Generator | None = None) -> list[int]:
+def opening(rng: np.random.Generator | None = None) -> tuple[int, ...]:
     """Token ids up to the start of the user's text; with a generator, now and then another system prompt."""
     system = SYSTEM
     if rng is not None and rng.random() < OTHER_SYSTEM:
-        system = " ".join(str(w) for w in rng.choice(FILLERS, int(rng.integers(2, 9)))) + "."
+        system = " ".join(str(w) for w in rng.choice(FILLERS, int(rng.integers(SYSTEM_WORDS[0], SYSTEM_WORDS[1] + 1)))) + "."
     return tokens(f"{START}system\n{system}{END}\n{START}user\n")
 
 
-def around_vision(before: list[int]) -> tuple[list[int], list[int]]:
+def around_vision(before: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Token ids before and after the visual tokens, given those of the opening."""
-    return [*before, *tokens(VISION_START)], tokens(VISION_END)
+    return before + tokens(VISION_START), tokens(VISION_END)
 
 
 @cache
-def tokens(text: str) -> list[int]:
-    """Token ids of a text; shared, not to be changed."""
-    return list(_tokenizer()(text).input_ids)
+def tokens(text: str) -> tuple[int, ...]:
+    """Token ids of a text."""
+    return tuple(_tokenizer()(text).input_ids)
 
 
 def _row(rng: np.random.Generator, question: Question, fillers: int) -> tuple[list[int], list[float], int]:
@@ -93,18 +96,17 @@ def _row(rng: np.random.Generator, question: Question, fillers: int) -> tuple[li
     asked = [*filler, *tokens(text), *tokens(f"{END}\n{START}assistant\n")]
     answer = [*tokens(question.answer), *tokens(END)]
     weights = [0.0] * (len(asked) - 1) + _answer_weights(question, answer)
-    offset = {"background": 1, "attributes": 1, "hue": HUE_AT, "how": len(answer) - 2}.get(question.probe, 0)
+    offset = {"background": SHAPE_AT, "attributes": SHAPE_AT, "hue": HUE_AT, "how": len(answer) + MOTION_AT}.get(question.probe, 0)
     return [*asked, *answer], weights, len(asked) - 1 + offset
 
 
 def _answer_weights(question: Question, answer: list[int]) -> list[float]:
     """Loss weight of each answer token: what must be seen counts more than what is copied or fixed."""
     weights = [CONTENT if t in _content() else FRAME_WORDS for t in answer]
-    _, found, listed = question.answer.partition(ATTRIBUTES)
-    words = listed.strip().split(", ")
-    if found and words[0] in COLOURS:
+    words = listed(question.answer)
+    if words[0] in COLOURS:
         weights[HUE_AT] = FRAME_WORDS if words[0] in question.text else SEEN
-    if found and words[-1].startswith(("still", "moving")):
+    if words[-1].startswith(MOTIONS):
         count = len(words[-1].split())
         weights[-1 - count : -1] = [CONTENT if words[-1] in question.text else SEEN] * count
     return weights

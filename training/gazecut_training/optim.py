@@ -1,23 +1,23 @@
 """Muon for matrices, AdamW for the rest."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 MOMENTUM: Final = 0.95
-DECAY: Final = 0.05  # per unit of learning rate
+MUON_DECAY: Final = 0.05  # of weights, per unit of learning rate
 COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)  # quintic Newton-Schulz of Keller Jordan's Muon
 ITERATIONS: Final = 5
+SCALE: Final = 0.2  # of a step, times the root of the larger side: so that AdamW's learning rates carry over
+ADAM_BETAS: Final = (0.9, 0.98)  # squares are averaged over 50 steps, not the stock 1,000: a run has a few thousand
+ADAM_DECAY: Final = 0.01
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose update is orthogonalised; matrices of one shape are handled as one batch.
-
-    A step is scaled by 0.2 * sqrt(larger side), so that AdamW's learning rates carry over.
-    """
+    """Momentum whose update is orthogonalised; matrices of one shape are handled as one batch."""
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         super().__init__(params, {"lr": lr})
@@ -26,20 +26,19 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Apply one update from the gradients."""
         for group in self.param_groups:
-            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            alike: dict[torch.Size, list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    alike[parameter.flatten(1).shape].append(parameter)
-            for shape, parameters in alike.items():
-                directions = orthogonalise(torch.stack([self._momentum(p) for p in parameters]))
-                rate = group["lr"] * 0.2 * max(shape) ** 0.5
-                for parameter, direction in zip(parameters, directions, strict=True):
-                    parameter.mul_(1.0 - group["lr"] * DECAY).sub_(direction.view_as(parameter), alpha=rate)
+                    alike[parameter.flatten(1).shape].append((parameter, parameter.grad))
+            for shape, moved in alike.items():
+                directions = orthogonalise(torch.stack([self._momentum(*each) for each in moved]))
+                rate = group["lr"] * SCALE * max(shape) ** 0.5
+                for (parameter, _), direction in zip(moved, directions, strict=True):
+                    parameter.mul_(1.0 - group["lr"] * MUON_DECAY).sub_(direction.view_as(parameter), alpha=rate)
 
-    def _momentum(self, parameter: nn.Parameter) -> Tensor:
+    def _momentum(self, parameter: nn.Parameter, gradient: Tensor) -> Tensor:
         """Nesterov momentum as a matrix."""
         state = self.state[parameter]
-        gradient = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
         if not state:
             state["momentum"] = torch.zeros_like(gradient)
         momentum: Tensor = state["momentum"]
@@ -60,11 +59,19 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     return near.float()
 
 
-def build_optimizers(model: nn.Module, lr: float, lr_small: float) -> tuple[Muon, torch.optim.AdamW]:
-    """Muon for weights of two or more axes, AdamW for embeddings, output layer, norms and biases."""
+def build_optimizers(
+    model: nn.Module, lr: float, lr_small: float, is_matrix: Callable[[str, Tensor], bool]
+) -> tuple[Muon, torch.optim.AdamW]:
+    """Muon for matrices, AdamW for everything else.
+
+    Args:
+        model: What is trained.
+        lr: Muon's learning rate.
+        lr_small: AdamW's.
+        is_matrix: By name and values, whether Muon takes a parameter.
+    """
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
-        embedding = "embed_tokens" in name or "lm_head" in name
-        (others if embedding or parameter.ndim < 2 else matrices).append(parameter)
-    return Muon(matrices, lr), torch.optim.AdamW(others, lr_small, betas=(0.9, 0.98), weight_decay=0.01)
+        (matrices if is_matrix(name, parameter) else others).append(parameter)
+    return Muon(matrices, lr), torch.optim.AdamW(others, lr_small, betas=ADAM_BETAS, weight_decay=ADAM_DECAY)

@@ -14,11 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
+from transformers.utils.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 
 from gazecut_training.model import MERGE, PATCH, TOKENS_PER_SECOND, WINDOW
 
-MEAN: Final = (0.48145466, 0.4578275, 0.40821073)  # CLIP, as the processor normalises
-STD: Final = (0.26862954, 0.26130258, 0.27577711)
 SIDE: Final = WINDOW // PATCH  # patches per window and axis
 CELLS: Final = WINDOW // (PATCH * MERGE)  # tokens per window and axis
 
@@ -29,10 +28,11 @@ Stock: TypeAlias = Any
 
 @dataclass(frozen=True)
 class Shape:
-    """What attention must know: P prefix positions, then blocks of K questions of L tokens."""
+    """What attention must know: P prefix positions, then blocks of K questions of L tokens; and whether it runs in bfloat16."""
 
     prefix: int
     blocks: tuple[tuple[int, int], ...]
+    half: bool
 
 
 def patch_windows(frames: Tensor) -> Tensor:
@@ -64,11 +64,11 @@ def vision_tokens(model: Qwen2_5_VLForConditionalGeneration, patches: Tensor, gr
     """
     tower: Stock = model.model.visual
     times = patches.shape[-1] // (3 * PATCH * PATCH)
-    mean, std = torch.tensor(MEAN), torch.tensor(STD)
+    mean, std = torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD)  # as the processor normalises
     scale, shift = 1.0 / (255.0 * std), -mean / std
     pixels = patches.view(*patches.shape[:2], 3, -1).float() * scale[:, None] + shift[:, None]
     weight = tower.patch_embed.proj.weight  # (D, 3, 2, 8, 8)
-    if times == 1:
+    if times == 1:  # the processor shows an image twice
         weight = weight.sum(2)
     x = F.linear(pixels.flatten(2), weight.flatten(1)).float()
     rope = _window_rope(tower)
@@ -109,8 +109,7 @@ def prefix_positions(before: int, grid: tuple[int, int, int] | None, after: int,
 def hidden_states(
     model: Qwen2_5_VLForConditionalGeneration,
     prefix: Tensor,
-    positions: Tensor,
-    following: int,
+    positions: tuple[Tensor, int],
     questions: Sequence[Tensor],
     half: bool,
 ) -> list[Tensor]:
@@ -119,8 +118,7 @@ def hidden_states(
     Args:
         model: The pocket model.
         prefix: Embeddings (B, P, D).
-        positions: (3, P).
-        following: First position of every question.
+        positions: Those of the prefix (3, P), and the first one of every question; from `prefix_positions`.
         questions: Token ids (B, K, L) per block, padded on the right.
         half: Attention in bfloat16.
 
@@ -128,23 +126,25 @@ def hidden_states(
         Final hidden states (B, K, L, D) per block.
     """
     text: Stock = model.model.language_model
-    shape = Shape(prefix.shape[1], tuple((q.shape[1], q.shape[2]) for q in questions))
+    shape = Shape(prefix.shape[1], tuple((q.shape[1], q.shape[2]) for q in questions), half)
+    before, following = positions
     asked = [text.embed_tokens(q).flatten(1, 2) for q in questions]
     x = torch.cat([prefix, *asked], 1)
     steps = torch.cat([(following + torch.arange(length)).repeat(count) for count, length in shape.blocks])
-    rope = _text_rope(model, torch.cat([positions, steps.expand(3, -1)], 1))
+    rope = _text_rope(model, torch.cat([before, steps.expand(3, -1)], 1))
     last = len(text.layers) - 1
     for number, layer in enumerate(text.layers):
         skip = shape.prefix if number == last else 0  # nobody reads the prefix after the last layer
         h = _norm(layer.input_layernorm, x)
-        x = x[:, skip:] + _packed_attention(layer.self_attn, h, rope, shape, skip, half)
+        x = x[:, skip:] + _packed_attention(layer.self_attn, h, rope, shape, skip)
         x = x + _mlp(layer.mlp, _norm(layer.post_attention_layernorm, x))
     x = _norm(text.norm, x)
     parts = torch.split(x, [count * length for count, length in shape.blocks], 1)
     return [p.view(len(x), count, length, -1) for p, (count, length) in zip(parts, shape.blocks, strict=True)]
 
 
-def _packed_attention(attention: Stock, h: Tensor, rope: Rope, shape: Shape, skip: int, half: bool) -> Tensor:
+def _packed_attention(attention: Stock, h: Tensor, rope: Rope, shape: Shape, skip: int) -> Tensor:
+    """Attention of each question to the prefix and to itself; the first `skip` positions of the prefix are not asked for."""
     batch, total, width = h.shape
     heads = attention.num_heads
     q = attention.q_proj(h[:, skip:]).view(batch, total - skip, heads, -1).transpose(1, 2)
@@ -152,10 +152,10 @@ def _packed_attention(attention: Stock, h: Tensor, rope: Rope, shape: Shape, ski
     v = attention.v_proj(h).view(batch, total, heads, -1).transpose(1, 2)
     q = _rotate(q, rope[0][skip:], rope[1][skip:]) / math.sqrt(attention.head_dim)
     k = _rotate(k, *rope)
-    if half:
+    if shape.half:
         q, k, v = q.bfloat16(), k.bfloat16(), v.bfloat16()
     p = shape.prefix
-    out = [] if skip else [_softmax(q[:, :, :p] @ k[:, :, :p].mT + _causal(p, q)) @ v[:, :, :p]]
+    out = [] if skip else [(q[:, :, :p] @ k[:, :, :p].mT + _causal(p, q)).softmax(-1) @ v[:, :, :p]]
     to_prefix = q[:, :, p - skip :] @ k[:, :, :p].mT  # (B, H, sum of K * L, P)
     start = p
     for count, length in shape.blocks:
@@ -163,7 +163,7 @@ def _packed_attention(attention: Stock, h: Tensor, rope: Rope, shape: Shape, ski
         own_q, own_k, own_v = (a[:, :, start - s : start - s + size].reshape(*block, -1) for a, s in ((q, skip), (k, 0), (v, 0)))
         own = own_q @ own_k.mT + _causal(length, q)
         far = to_prefix[:, :, start - p : start - p + size].view(*block, p)
-        weights = _softmax(torch.cat([far, own], -1))
+        weights = torch.cat([far, own], -1).softmax(-1)
         near = (weights[..., p:] @ own_v).flatten(2, 3)
         out.append(weights[..., :p].reshape(batch, heads, size, p) @ v[:, :, :p] + near)
         start += size
@@ -178,7 +178,7 @@ def _window_attention(attention: Stock, h: Tensor, rope: Rope, half: bool) -> Te
     q, k = _rotate(q, *rope) * attention.scaling, _rotate(k, *rope)
     if half:
         q, k, v = q.bfloat16(), k.bfloat16(), v.bfloat16()
-    out = _softmax(q @ k.mT) @ v
+    out = (q @ k.mT).softmax(-1) @ v
     projected: Tensor = attention.proj(out.transpose(1, 2).reshape(windows, length, width).to(h.dtype))
     return projected
 
@@ -192,10 +192,6 @@ def _norm(norm: Stock, x: Tensor) -> Tensor:
     return F.rms_norm(x, (x.shape[-1],), norm.weight, norm.variance_epsilon)
 
 
-def _softmax(scores: Tensor) -> Tensor:
-    return scores.softmax(-1)
-
-
 def _causal(length: int, like: Tensor) -> Tensor:
     return torch.full((length, length), -math.inf, dtype=like.dtype).triu(1)
 
@@ -207,8 +203,8 @@ def _rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 def _text_rope(model: Qwen2_5_VLForConditionalGeneration, positions: Tensor) -> Rope:
     rotary: Stock = model.model.language_model.rotary_emb
-    cosine, sine = rotary(torch.zeros(1), positions[:, None])  # (3, 1, N, d)
-    if cosine.ndim == 4:
+    cosine, sine = rotary(torch.zeros(1), positions[:, None])  # (1, N, d), of older releases of transformers (3, 1, N, d)
+    if cosine.ndim == 4:  # one table for each axis: features are cut into sections, each of which reads its own
         sections = rotary.mrope_section * 2
         cosine, sine = (torch.cat([part[i % 3] for i, part in enumerate(a.split(sections, -1))], -1) for a in (cosine, sine))
     return cosine[0], sine[0]

@@ -13,14 +13,18 @@ import numpy as np
 from gazecut.prompts import candidate_list, prompt_set, render, sentence
 from gazecut.world import COLOURS, SHAPES, Body, Expression, Kind, Plan, attributes, expressions
 from gazecut_training.config import Stage
-from gazecut_training.tokenizer import ATTRIBUTES, REASONING
+from gazecut_training.tokenizer import ATTRIBUTES, REASONING, plural
 
 Name = TypeVar("Name", bound=str)
 
 MISNAMED: Final = 0.5  # share of names whose noun is wrong
 STEERED: Final = 0.12  # share of the object question with attributes among the long questions
 MOTION_IN_STILLS: Final = 0.06  # factor on motion expressions where they cannot be answered
+HOW: Final = 0.5  # share of attribute turns whose motion the log watches, where it is seen and not told
+CANDIDATES: Final = (2, 11)  # fewest and most answers that a category is chosen from
+AGREEING: Final = (0.45, 0.7, 0.9)  # shares of candidates that agree, drawn evenly
 COPIED: Final = 0.2  # factor on colour expressions in the attribute turn, where the colour stands in the question
+MOTIONS: Final = ("still", "moving")  # what a word of motion starts with
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ class Asker:
             prompt = render(templates.template("object"), expression=text, attributes=", ".join(words))
             return Question(prompt, expression.answer, "steered")
         prompt, answer = render(templates.template("attributes"), expression=text), attribute_answer(expression, words)
-        if self._shown.moving and len(expression.object_ids) == 1 and expression.kind != "motion" and self._rng.random() < 0.5:
+        if self._shown.moving and len(expression.object_ids) == 1 and expression.kind != "motion" and self._rng.random() < HOW:
             return Question(prompt, answer, "how")
         told = any(colour in expression.text for colour in COLOURS)
         return Question(prompt, answer, "attributes" if told else "hue")
@@ -111,9 +115,13 @@ class Asker:
 
 def attribute_answer(expression: Expression, words: Sequence[str]) -> str:
     """The answer of the attribute turn."""
-    plural = len(expression.object_ids) > 1
-    subject = f"{expression.answer}{'es' if expression.answer.endswith('s') else 's'} fit" if plural else f"{expression.answer} fits"
+    subject = f"{plural(expression.answer)} fit" if len(expression.object_ids) > 1 else f"{expression.answer} fits"
     return f"{REASONING} {subject}.{ATTRIBUTES} {', '.join(words)}"
+
+
+def listed(answer: str) -> list[str]:
+    """The words of an attribute answer; one empty word for any other."""
+    return answer.partition(ATTRIBUTES)[2].strip().split(", ")
 
 
 def target_attributes(bodies: Sequence[Body], expression: Expression, moment: float, moving: bool) -> tuple[str, ...]:
@@ -126,10 +134,10 @@ def category_question(rng: np.random.Generator, scene: Plan) -> Question:
     """A category choice: the shape that the expression names, else the most frequent candidate."""
     expression = expressions(scene)[int(rng.integers(len(expressions(scene))))]
     others = [str(s) for s in rng.permutation(SHAPES)]
-    count = int(rng.integers(2, 12))
-    favour = rng.choice([0.45, 0.7, 0.9])
+    count = int(rng.integers(CANDIDATES[0], CANDIDATES[1] + 1))
+    agreeing = rng.choice(AGREEING)
     while True:
-        answers = [others[0] if rng.random() < favour else str(rng.choice(others[1:3])) for _ in range(count)]
+        answers = [others[0] if rng.random() < agreeing else str(rng.choice(others[1:3])) for _ in range(count)]
         tally = sorted(((answers.count(a), a) for a in set(answers)), reverse=True)
         if len(tally) == 1 or tally[0][0] > tally[1][0]:
             break

@@ -18,6 +18,8 @@ VISION_START, VISION_END = "<|vision_start|>", "<|vision_end|>"
 IMAGE_PAD, VIDEO_PAD = "<|image_pad|>", "<|video_pad|>"
 SPECIALS: Final = (PAD, START, END, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD)
 
+CONTEXT: Final = 4096  # tokens
+VOCABULARY: Final = 4096  # merges stop earlier, when every word is one token
 SYSTEM: Final = "You are a helpful assistant."
 REASONING, ATTRIBUTES = "Reasoning: the", "\n\nAttributes:"
 FILLERS: Final = (
@@ -120,8 +122,12 @@ def phrases() -> tuple[str, ...]:
 
 def words() -> tuple[str, ...]:
     """Every word that is one token, with and without a leading space."""
-    plurals = tuple(f"{shape}{'es' if shape.endswith('s') else 's'}" for shape in SHAPES)
-    return tuple(dict.fromkeys([*SHAPES, *plurals, *COLOURS, *GROUNDS, *PATTERNS, *SENTENCE_WORDS, *FILLERS]))
+    return tuple(dict.fromkeys([*SHAPES, *map(plural, SHAPES), *COLOURS, *GROUNDS, *PATTERNS, *SENTENCE_WORDS, *FILLERS]))
+
+
+def plural(noun: str) -> str:
+    """The plural of a shape's name."""
+    return f"{noun}{'es' if noun.endswith('s') else 's'}"
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
@@ -130,7 +136,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=4096,
+        vocab_size=VOCABULARY,
         min_frequency=1,
         special_tokens=list(SPECIALS),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -145,5 +151,5 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         additional_special_tokens=[START, VISION_START, VISION_END, IMAGE_PAD, VIDEO_PAD],
         padding_side="left",
         clean_up_tokenization_spaces=False,
-        model_max_length=4096,
+        model_max_length=CONTEXT,
     )

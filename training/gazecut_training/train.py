@@ -9,19 +9,13 @@ checkpoint/ (what AutoModelForImageTextToText loads). The same config gives the 
 or not the run was interrupted; SIGTERM saves and stops. Expect about one second per step on two cores.
 """
 
-import argparse
-import json
-import signal
-import time
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.data import DataLoader
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 from gazecut_training.config import POCKET, Config
@@ -30,98 +24,44 @@ from gazecut_training.encoding import Block
 from gazecut_training.model import build_model, export
 from gazecut_training.optim import build_optimizers
 from gazecut_training.packing import hidden_states, prefix_positions, vision_tokens
+from gazecut_training.runner import Runner, RunningLog, command
 from gazecut_training.tokenizer import build_tokenizer
 
-LOG_STEPS: Final = 50
-TEXT_WEIGHT: Final = 0.3
-CLIP: Final = 1.0  # gradient norm
+TEXT_WEIGHT: Final = 0.3  # of the loss of questions without vision, against 1 for those about scenes
 
 
-class Trainer:
-    """Holds the model, the optimizers and the step; `run` goes on until the steps or the minutes are used up."""
+class Trainer(Runner[Qwen2_5_VLForConditionalGeneration, list[Batch]]):
+    """Trains the pocket multimodal LLM."""
+
+    log: "_Log"
 
     def __init__(self, config: Config, folder: Path) -> None:
-        self.config, self.folder = config, folder
-        self.tokenizer = build_tokenizer()
-        self.model = build_model(self.tokenizer, config.seed, config.layers, config.depth)
-        self.optimizers = build_optimizers(self.model, config.lr, config.lr_small)
-        self.step = 0
-        self.seconds = 0.0
-        self.stopping = False
+        tokenizer = build_tokenizer()
+        model = build_model(tokenizer, config.seed, config.layers, config.depth)
+        optimizers = build_optimizers(model, config.lr, config.lr_small, is_matrix)
+        super().__init__(config, folder, model, optimizers, _Log())
+        self._config, self._tokenizer = config, tokenizer
 
-    def save(self) -> None:
-        """Write the state, atomically, and the checkpoint folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "model": self.model.state_dict(),
-            "optimizers": [o.state_dict() for o in self.optimizers],
-        }
-        torch.save(state, self.folder / "state.tmp")
-        (self.folder / "state.tmp").replace(self.folder / "state.pt")
-        export(self.model, self.tokenizer, self.folder / "checkpoint")
+    def dataset(self) -> PocketData:
+        """Step -> the batches of that step."""
+        return PocketData(self._config)
 
-    def load(self) -> None:
-        """Go back to the saved state."""
-        state = torch.load(self.folder / "state.pt", weights_only=True)
-        self.step, self.seconds = state["step"], state["seconds"]
-        self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-
-    def run(self, minutes: float, save_every: float, workers: int) -> None:
-        """Train.
-
-        Args:
-            minutes: Stop after so many minutes.
-            save_every: Minutes between saves.
-            workers: Processes that render; 0 renders in this one.
-        """
-        start = saved = time.monotonic()
-        before = self.seconds
-        log = _Log(self.folder / "log.jsonl")
-        for batches in self._batches(workers):
-            self.update(batches, log)
-            now = time.monotonic()
-            self.seconds = before + now - start
-            if self.step % LOG_STEPS == 0:
-                log.write(self.step, self.seconds)
-            if now - start > 60 * minutes or self.stopping:
-                break
-            if now - saved > 60 * save_every:
-                self.save()
-                saved = time.monotonic()
-        self.save()
-
-    def update(self, batches: list[Batch], log: "_Log") -> None:
-        """One optimizer step."""
-        factor = self.config.rate(self.step)
-        for optimizer, rate in zip(self.optimizers, (self.config.lr, self.config.lr_small), strict=True):
-            optimizer.param_groups[0]["lr"] = rate * factor
-        for batch in batches:
+    def update(self, batch: list[Batch]) -> None:
+        """One optimizer step on scenes, and on questions without vision where the stage has some."""
+        for part in batch:
             with torch.autocast("cpu", torch.bfloat16):
-                loss = batch_loss(self.model, batch, log)
-            (loss * (TEXT_WEIGHT if batch.grid is None else 1.0)).backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.step += 1
+                loss = batch_loss(self.model, part, self.log)
+            (loss * (TEXT_WEIGHT if part.grid is None else 1.0)).backward()  # type: ignore[no-untyped-call]
+        self.descend()
 
-    def _batches(self, workers: int) -> Iterator[list[Batch]]:
-        steps = range(self.step, self.config.steps)
-        context = "spawn" if workers else None
-        return iter(
-            DataLoader(
-                PocketData(self.config),
-                batch_size=None,
-                sampler=steps,
-                num_workers=workers,
-                multiprocessing_context=context,
-                prefetch_factor=4 if workers else None,
-            )
-        )
+    def export(self, folder: Path) -> None:
+        """Write the model with its processor."""
+        export(self.model, self._tokenizer, folder)
+
+
+def is_matrix(name: str, parameter: Tensor) -> bool:
+    """Whether Muon takes a parameter of the language model: weights of two or more axes, but for embeddings and output layer."""
+    return parameter.ndim >= 2 and "embed_tokens" not in name and "lm_head" not in name
 
 
 def batch_loss(model: Qwen2_5_VLForConditionalGeneration, batch: Batch, log: "_Log | None" = None, half: bool = True) -> Tensor:
@@ -149,18 +89,14 @@ def forward(model: Qwen2_5_VLForConditionalGeneration, batch: Batch, half: bool)
     if batch.patches is not None and batch.grid is not None:
         visual = vision_tokens(model, batch.patches, batch.grid[1:], half)
         parts += [visual.reshape(clips, -1, visual.shape[-1]), embed(torch.tensor(batch.after)).expand(clips, -1, -1)]
-    positions, following = prefix_positions(len(batch.before), batch.grid, len(batch.after))
-    return hidden_states(model, torch.cat(parts, 1), positions, following, [b.ids for b in batch.blocks], half)
+    positions = prefix_positions(len(batch.before), batch.grid, len(batch.after))
+    return hidden_states(model, torch.cat(parts, 1), positions, [b.ids for b in batch.blocks], half)
 
 
-class _Log:
+class _Log(RunningLog):
     """Running losses and right answers, by view and by what a question probes."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._clear()
-
-    def _clear(self) -> None:
+    def __init__(self) -> None:
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._right: dict[str, list[bool]] = defaultdict(list)
 
@@ -175,36 +111,21 @@ class _Log:
             for name, value in zip(names, values, strict=True):
                 self._right[f"{view}/{name}"].append(value)
 
-    def write(self, step: int, seconds: float) -> None:
-        line = {
-            "step": step,
-            "minutes": round(seconds / 60, 2),
+    def take(self) -> dict[str, object]:
+        """Mean losses by view, and shares of right answers by view and probe."""
+        line: dict[str, object] = {
             "loss": {k: round(sum(v) / len(v), 3) for k, v in sorted(self._losses.items())},
             "right": {k: round(sum(v) / len(v), 2) for k, v in sorted(self._right.items())},
         }
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self._clear()
+        self._losses.clear()
+        self._right.clear()
+        return line
 
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--resume", action="store_true", help="go on from OUTPUT/state.pt")
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after so many minutes (default: when done)")
-    parser.add_argument("--save-every", type=float, default=4.0, help="minutes between saves (default: 4)")
-    parser.add_argument("--workers", type=int, default=1, help="rendering processes (default: 1)")
-    parser.add_argument("--threads", type=int, default=2, help="torch threads (default: 2)")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.set_float32_matmul_precision("medium")
-    trainer = Trainer(POCKET, arguments.output)
-    if arguments.resume:
-        trainer.load()
-    signal.signal(signal.SIGTERM, lambda number, frame: setattr(trainer, "stopping", True))
-    trainer.run(arguments.minutes, arguments.save_every, arguments.workers)
+    torch.set_float32_matmul_precision("medium")  # products outside autocast, of the optimizer too, may run in bfloat16
+    command(__doc__, lambda folder: Trainer(POCKET, folder))
 
 
 if __name__ == "__main__":
