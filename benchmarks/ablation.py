@@ -13,8 +13,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+from pages import publish, typed
 from rich.progress import track
 
 from gazecut import Pipeline
@@ -22,10 +24,10 @@ from gazecut.arrays import namespace, unit_range
 from gazecut.interview import Interview
 from gazecut.manifest import machine_name
 from gazecut.metrics import contour_accuracy, region_similarity
-from gazecut.prompts import prompt_set
-from gazecut.protocols import Attribution, FusionStrategy
+from gazecut.notes import Reading
+from gazecut.protocols import Attribution, FusionStrategy, MLLMBackend, MLLMSession
 from gazecut.session import ClipSession
-from gazecut.values import Answer, GridLayout, HeatMaps, MapSet, Query, QueryMaps, TraceSpec
+from gazecut.values import Answer, Frames, GridLayout, HeatMaps, MapSet, Query, QueryMaps, Question, TraceSpec
 from gazecut.world import HELD_OUT, Scene, render
 from gazecut.world_score import map_correlation, pointing_game
 
@@ -68,9 +70,36 @@ def main() -> None:
     for number in track(range(arguments.scenes), description="scenes"):
         bench.scene(render(arguments.first_seed + number, frames=8, size=256), masks=number < arguments.masks)
     text = bench.report(arguments)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding="utf-8")
-    print(text)  # noqa: T201  the table is what the command is for
+    publish(text, arguments.output)
+
+
+class Listener:
+    """What an interview asks of a clip, with traces of every layer kept; stands where it expects a witness."""
+
+    def __init__(self, mllm: MLLMBackend, frames: Frames) -> None:
+        """Open nothing yet."""
+        self._mllm, self._frames = mllm, frames
+        self.sessions: dict[str, MLLMSession] = {}
+        self.answers: dict[Query, Answer] = {}
+
+    def ask(self, asked: Sequence[tuple[Query, str]]) -> list[Reading]:
+        """Answers to worded queries."""
+        for query, text in asked:
+            if query.view not in self.sessions:
+                self.sessions[query.view] = self._mllm.open(self._frames, query.view)
+            self.answers[query] = self.sessions[query.view].ask([Question(text, TraceSpec())])[0]
+        return [Reading(self.answers[query].texts) for query, _ in asked]
+
+    def complete(self, texts: Sequence[str]) -> Sequence[str]:
+        """Answers to turns without the clip."""
+        return self._mllm.complete_many(texts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for session in self.sessions.values():
+            session.close()
 
 
 class Bench:
@@ -118,8 +147,7 @@ class Bench:
         lines = [
             "# Ablation on the pocket world",
             "",
-            f"`python benchmarks/ablation.py --scenes {arguments.scenes} --masks {arguments.masks} --first-seed {arguments.first_seed} "
-            f"--recipe {arguments.recipe}` on {machine_name()}, no GPU. One expression per held-out scene.",
+            f"`{typed()}` on {machine_name()}, no GPU. One expression per held-out scene, recipe `{arguments.recipe}`.",
             "",
             "## Final masks",
             "",
@@ -154,15 +182,14 @@ class Bench:
         return Variant(options["head_weighting"], options["first_layer"])
 
     def _ask(self, session: ClipSession, expression: str) -> tuple[dict[Query, Answer], dict[str, GridLayout]]:
-        interview = Interview(self._pipeline.mllm, session.frames, prompt_set(self._pipeline.recipe.prompts), TraceSpec(first_layer=0))
         queries: Sequence[Query] = [Query("object", "video", "object")]
         for strategy in reversed(self._fusion(self._own())):
             queries = strategy.plan(queries)
-        inquiry = interview.ask([expression], queries)[0]
-        layouts = {view: interview.layout(view) for view in ("video", "frame")}
-        interview.close()
-        self._layers = len(next(iter(inquiry.answers.values())).traces[0].layers)
-        return inquiry.answers, layouts
+        with Listener(self._pipeline.mllm, session.frames) as listener:
+            Interview(listener, self._pipeline.recipe.prompts).ask([expression], queries)
+            layouts = {view: heard.layout for view, heard in listener.sessions.items()}
+        self._layers = len(next(iter(listener.answers.values())).traces[0].layers)
+        return listener.answers, layouts
 
     def _variants(self, answers: dict[Query, Answer], layouts: dict[str, GridLayout], frames: int) -> Iterator[tuple[Variant, np.ndarray]]:
         for weighting in WEIGHTINGS:
@@ -171,10 +198,11 @@ class Bench:
                     tuple(self._maps(query, answer, layouts[query.view], weighting, first_layer) for query, answer in answers.items())
                 )
                 for background in (False, True):
+                    asked = maps if background else MapSet(maps.with_role("object"))
                     for smooth in (False, True):
                         for view in VIEWS:
                             variant = Variant(weighting, first_layer, view, background, smooth)
-                            yield variant, _fused(maps, self._fusion(variant), frames)
+                            yield variant, _fused(asked, self._fusion(variant), frames)
 
     def _maps(self, query: Query, answer: Answer, layout: GridLayout, weighting: str, first_layer: int) -> QueryMaps:
         traces = [replace(trace, layers=trace.layers[first_layer:]) for trace in answer.traces]

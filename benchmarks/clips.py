@@ -9,10 +9,7 @@ Every figure comes from a process of its own. Beside stands the plain way: all f
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +18,9 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from pages import publish, typed
 from rich.progress import track
+from watch import Spent, in_own_process, segmenting
 
 from gazecut.manifest import machine_name
 
@@ -30,37 +29,18 @@ FASTEST = {"deadline": "realtime", "cpu-used": "8", "row-mt": "1"}
 EXPRESSION = "the red circle"
 
 READ = """
-import json, sys, time
-from pathlib import Path
+import sys
 import numpy as np
 from gazecut.clip import open_clip
-start = time.process_time()
+tick()
 clip = open_clip(sys.argv[1])
-opened = time.process_time()
+tick()
 if sys.argv[2] == "stack":
     np.stack(list(clip.frames()))
 else:
     for frame in clip.frames():
         pass
-"""
-SEGMENT = """
-import sys, time
-from gazecut.cli import main
-start = opened = time.process_time()
-sys.argv = ["gazecut", "segment", sys.argv[1], sys.argv[2], "--recipe", "pocket", "--device", "cpu", "--no-cache", "--output", sys.argv[3]]
-status = 0
-try:
-    main()
-except SystemExit as end:
-    status = end.code or 0
-if status:
-    sys.exit(status)
-"""
-REPORT = """
-import json
-from gazecut.meter import highest_resident  # a run forgets its peak stage by stage, and the system with it
-ended = time.process_time()
-print(json.dumps({"opening": opened - start, "rest": ended - opened, "megabytes": highest_resident() / 2**20}))
+tick()
 """
 
 
@@ -89,21 +69,6 @@ KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a process took.
-
-    Attributes:
-        opening: CPU seconds until the clip was open.
-        rest: CPU seconds after that.
-        megabytes: Most memory that was resident at a time.
-    """
-
-    opening: float
-    rest: float
-    megabytes: float
-
-
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -117,10 +82,7 @@ def main() -> None:
             path = write_clip(KINDS[name], Path(folder), arguments.frames)
             read, stacked, segmented = read_cost(path), read_cost(path, "stack"), segment_cost(path, Path(folder) / f"out-{name}")
             rows.append((path.name, read, stacked, segmented))
-    text = report(rows, arguments.frames)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding="utf-8")
-    print(text)  # noqa: T201  the table is what the command is for
+    publish(report(rows, arguments.frames), arguments.output)
 
 
 def pictures(count: int) -> Iterator[np.ndarray]:
@@ -145,43 +107,37 @@ def write_clip(kind: Kind, folder: Path, frames: int = FRAMES) -> Path:
     return path
 
 
-def read_cost(path: Path, way: str = "frames") -> Cost:
-    """Open a clip and take its frames, one after another or as a "stack"."""
-    return _cost(READ, str(path), way)
+def read_cost(path: Path, way: str = "frames") -> Spent:
+    """Open a clip and take its frames, one after another or as a "stack"; each is a lap."""
+    return in_own_process(READ, str(path), way)
 
 
-def segment_cost(path: Path, output: Path) -> Cost:
-    """The whole of `gazecut segment` with recipe `pocket`.
+def segment_cost(path: Path, output: Path) -> Spent:
+    """The whole of `gazecut segment` with recipe `pocket`, as one lap.
 
     Raises:
         subprocess.CalledProcessError: The run failed.
     """
-    return _cost(SEGMENT, str(path), EXPRESSION, str(output))
+    return segmenting(path, EXPRESSION, output, "--recipe", "pocket")
 
 
-def _cost(code: str, *arguments: str) -> Cost:
-    command = [sys.executable, "-c", code + REPORT, *arguments]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    return Cost(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def report(rows: Sequence[tuple[str, Cost, Cost, Cost]], frames: int) -> str:
+def report(rows: Sequence[tuple[str, Spent, Spent, Spent]], frames: int) -> str:
     """The table as Markdown, with how it was measured."""
     lines = [
         "| file | open (s) | of the run | all frames (s) | peak (MB) | stacked (MB) | stacked : one by one | `segment` (s) | peak (MB) |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, read, stacked, segmented in rows:
-        share, ratio = read.opening / segmented.rest, stacked.megabytes / read.megabytes
+        (opening, taking), (whole,) = read.processor, segmented.processor
         lines.append(
-            f"| {name} | {read.opening:.2f} | {share:.1%} | {read.rest:.2f} | {read.megabytes:.0f} | {stacked.megabytes:.0f} "
-            f"| {ratio:.1f} | {segmented.rest:.1f} | {segmented.megabytes:.0f} |"
+            f"| {name} | {opening:.2f} | {opening / whole:.1%} | {taking:.2f} | {read.megabytes:.0f} | {stacked.megabytes:.0f} "
+            f"| {stacked.megabytes / read.megabytes:.1f} | {whole:.1f} | {segmented.megabytes:.0f} |"
         )
     return "\n".join(
         [
             "# What reading a clip costs",
             "",
-            f"`python benchmarks/clips.py --frames {frames}` on {machine_name()}, {os.cpu_count()} cores, no GPU.",
+            f"`{typed()}` on {machine_name()}, {os.cpu_count()} cores, no GPU.",
             f"{frames} frames of {WIDTH}x{HEIGHT}; `phone.mov` is stored lying and comes upright.",
             "",
             *lines,

@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+from pages import publish, typed
 from rich.progress import track
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
@@ -61,9 +62,8 @@ def main() -> None:
         [
             "# The pocket model on held-out scenes",
             "",
-            f"`python benchmarks/pocket.py --scenes {arguments.scenes} --random-scenes {arguments.random_scenes} "
-            f"--first-seed {arguments.first_seed}` on {machine_name()}, no GPU, torch on {torch.get_num_threads()} of its threads; "
-            f"two expressions a scene, {seconds:.2f} s a scene.",
+            f"`{typed()}` on {machine_name()}, no GPU, torch on {torch.get_num_threads()} of its threads; {arguments.scenes} scenes, "
+            f"{EXPRESSIONS} expressions each, {seconds:.2f} s a scene.",
             "",
             *_table(trials),
             "",
@@ -77,9 +77,7 @@ def main() -> None:
             "",
         ]
     )
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding="utf-8")
-    print(text)  # noqa: T201  the table is what the command is for
+    publish(text, arguments.output)
 
 
 def _scored(title: str, pipeline: Pipeline, scenes: int, first_seed: int) -> list[Trial]:
@@ -93,7 +91,7 @@ def _attributes_parse(pipeline: Pipeline, scenes: int, first_seed: int) -> float
     for seed in range(first_seed, first_seed + scenes):
         scene = render_scene(seed, frames=8, size=256)
         with pipeline.open(scene.frames) as clip, pipeline.mllm.open(clip.frames, "video") as session:
-            questions = [Question(render(template, expression=sentence(expression.text))) for expression in scene.expressions[:2]]
+            questions = [Question(render(template, expression=sentence(expression.text))) for expression in scene.expressions[:EXPRESSIONS]]
             parsed += [parse_attributes(answer.texts[0]) is not None for answer in session.ask(questions)]
     return sum(parsed) / len(parsed)
 

@@ -21,6 +21,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when NumPy loads; waiting threa
 
 import cv2
 import numpy as np
+from pages import publish, typed
 from PIL import Image
 
 from gazecut import Pipeline
@@ -61,12 +62,11 @@ def main() -> None:
     parser.add_argument("--segmenter", nargs="+", default=["classical", "attention"], help="segmenters to compare (default both)")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results" / "real_pixels.md", help="where the table goes")
     arguments = parser.parse_args()
+    if not DATA.is_dir():
+        parser.error(f"no folder {DATA}; lay the sequences {', '.join(SEQUENCES)} of DAVIS there: JPEGImages/NAME and Annotations/NAME")
     cv2.setNumThreads(1)
     scores = {segmenter: [score(segmenter, name) for name in SEQUENCES] for segmenter in arguments.segmenter}
-    text = report(scores)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding="utf-8")
-    print(text)  # noqa: T201  the table is what the command is for
+    publish(report(scores), arguments.output)
 
 
 def score(segmenter: str, name: str, data: Path = DATA) -> Score:
@@ -127,7 +127,7 @@ def report(scores: Mapping[str, Sequence[Score]]) -> str:
         [
             "# Masks on real video, from a stand-in for the attention",
             "",
-            f"`python benchmarks/real_pixels.py --segmenter {' '.join(scores)}` on {machine_name()}, one thread.",
+            f"`{typed()}` on {machine_name()}, one thread.",
             "The attention is the truth, averaged over a 14 x 26 grid on 16 frames, blurred by a cell, with noise of 0.1.",
             "Frames per second: frames of the clip by CPU seconds of everything after the maps, image decoding included.",
             "",

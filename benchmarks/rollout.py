@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,8 +21,9 @@ from typing import Any
 
 import torch
 from loglog import Panel, save
+from pages import publish, typed
 from rich.progress import Progress
-from watch import watched
+from watch import watched, worked
 
 from gazecut.manifest import machine_name
 from gazecut_mllm.rollout import Method, rollout_row, rollout_rows
@@ -33,7 +32,7 @@ LAYERS, HEADS, GROUPS, WIDTH = 8, 8, 2, 64  # of the comparison on the CPU, floa
 BOTH = (1024, 2048, 4096)  # tokens at which the materialised product is measured too
 OURS = (*BOTH, 8192, 16384)
 OWN_TOKENS = 48  # of each prompt beside the shared trunk
-PROMPTS = 8
+PROMPTS, TRUNK = 8, 4096  # the last with one prompt
 GRADIENT = (2048, 4096)
 CARD_LAYER = (28, 4, 128)  # query heads, key heads, head dim: Qwen2.5-VL 7B, bfloat16
 CARD_TOKENS = (3072, 8192, 32768)
@@ -53,34 +52,29 @@ def main() -> None:
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        print(json.dumps(_worked(json.loads(arguments.worker))))  # noqa: T201  what the parent process reads
+        print(json.dumps(_measurement(json.loads(arguments.worker))))  # noqa: T201  what the parent process reads
         return
     figures = _measured(arguments)
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "rollout.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    text = _report(figures)
-    (arguments.output / "rollout.md").write_text(text, encoding="utf-8")
     _plot(arguments.output / "rollout.png", figures)
-    print(text)  # noqa: T201  the tables are what the command is for
+    publish(_report(figures), arguments.output / "rollout.md")
 
 
 def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
     jobs = [{"what": "row", "kernel": kernel, "tokens": n} for n in OURS for kernel in ("chunked", "reference")]
     jobs = [job for job in jobs if job["tokens"] <= (arguments.largest if job["kernel"] == "chunked" else min(arguments.largest, BOTH[-1]))]
-    jobs += [{"what": "prompts", "tokens": 4096}]
+    jobs += [{"what": "prompts", "tokens": TRUNK}]
     jobs += [{"what": "gradient", "tokens": tokens} for tokens in GRADIENT]
     if arguments.device == "cuda":
         jobs += [{"what": "card", "tokens": tokens} for tokens in CARD_TOKENS] + [{"what": "longest"}]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(arguments.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {"OMP_NUM_THREADS": str(arguments.threads), "OMP_WAIT_POLICY": "PASSIVE"}
     found: list[list[dict[str, float]]] = [[] for _ in jobs]
     with Progress() as progress:
         task = progress.add_task("rollout", total=len(jobs) * arguments.rounds)
         for _ in range(arguments.rounds):
             for at, job in enumerate(jobs):
-                done = subprocess.run(
-                    [sys.executable, __file__, "--worker", json.dumps(job)], env=environment, capture_output=True, text=True, check=True
-                )
-                found[at].append(json.loads(done.stdout))
+                found[at].append(worked(__file__, job, environment))
                 progress.advance(task)
     results = [
         {**job, **{name: statistics.median(each[name] for each in runs) for name in runs[0]}, "runs": runs}
@@ -98,7 +92,7 @@ def _measured(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _worked(job: dict[str, Any]) -> dict[str, float]:
+def _measurement(job: dict[str, Any]) -> dict[str, float]:
     """One measurement, in a process of its own."""
     torch.manual_seed(0)
     work = {"row": _row, "prompts": _prompts, "gradient": _gradient, "card": _card, "longest": _longest}[job["what"]]
@@ -210,7 +204,7 @@ def _report(figures: dict[str, Any]) -> str:
     lines = [
         "# Rollout without the matrix",
         "",
-        f"`python benchmarks/rollout.py` on {figures['machine']}, {figures['threads']} threads, {versions}; medians of "
+        f"`{typed()}` on {figures['machine']}, {figures['threads']} threads, {versions}; medians of "
         f"{figures['rounds']} rounds, ways taking turns. {LAYERS} layers, {HEADS} query heads, {GROUPS} key heads, head dim {WIDTH}, "
         "float32. Processor time is that of all threads: where other work shares the machine, it says more than the clock. Memory is the "
         "peak beside the inputs.",

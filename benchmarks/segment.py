@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from official_order import OfficialOrder
+from pages import publish
 from transformers import Sam2VideoModel
 
 from gazecut.clip import open_clip
@@ -86,7 +87,7 @@ def main() -> None:
     figures = {"machine": machine_name(), "given": given, "scenes": scenes, "card": card}
     arguments.output.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    file.with_suffix(".md").write_text(report(given, scenes, card), encoding="utf-8")
+    publish(report(given, scenes, card), file.with_suffix(".md"))
 
 
 def compared(scene: str, side: int, frames: int, key_frames: int, points: int) -> dict[str, dict[str, float]]:
@@ -173,7 +174,8 @@ def on_a_card(device: torch.device, size: str, side: int, frames: int, objects: 
         options = OPTIONS.model_copy(update={"precision": precision, "fill_holes": 8})
         seconds = 0.0
         for _ in range(2):
-            torch.cuda.reset_peak_memory_stats(device) if device.type == "cuda" else None
+            if device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats(device)
             with Sam2Session(clip, network, options, Work()) as session:
                 start = time.perf_counter()
                 for _ in session.propagate(0, masks, range(frames), heat, np.array([0])):

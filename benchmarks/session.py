@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from loglog import Panel, save
+from pages import publish, typed
 from rich.progress import Progress
 from tiny_qwen import NEW_TOKENS, save_tiny_qwen
 
@@ -44,7 +45,7 @@ THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 CHANGES = {
     "fusion": "fusion.contrastive.sigma=2",
     "selector": "selector.threshold=0.7",
-    "segmenter": "segmenter.figure=0.7",
+    "segmenter": "segmenter.fill_holes=4",
     "scorer": "scorer.keep.above=0.7",
 }
 TIMER = """
@@ -91,10 +92,8 @@ def main() -> None:
     (arguments.output / "session.json").write_text(
         json.dumps({**about, "medians": medians, "runs": found}, indent=1) + "\n", encoding="utf-8"
     )
-    text = _report(about, medians)
-    (arguments.output / "session.md").write_text(text, encoding="utf-8")
     _plot(arguments.output / "session.png", medians)
-    print(text)  # noqa: T201  the tables are what the command is for
+    publish(_report(about, medians), arguments.output / "session.md")
 
 
 def _tiny(folder: Path) -> Pipeline:
@@ -146,7 +145,8 @@ def _asked(pipeline: Pipeline, sessions: list[list[str]]) -> dict[str, float]:
 def _question(pipeline: Pipeline) -> dict[str, float]:
     """Seconds of the forward pass of a question after its prefix, beside those of the prefix and the question in one."""
     spans: list[tuple[float, int]] = []
-    model: Any = pipeline.mllm._reader.hf.model  # type: ignore[attr-defined]  # the passes are counted from within
+    backend: Any = pipeline.mllm
+    model = backend._reader.hf.model  # the passes are counted from within
     text = render(prompt_set("decaf").template("object"), expression=_names(1)[0])
     started = [0.0]
     hooks = [
@@ -228,8 +228,8 @@ def _report(about: dict[str, Any], medians: dict[str, dict[str, float]]) -> str:
     lines = [
         "# What a second question costs",
         "",
-        f"`python benchmarks/session.py --rounds {about['rounds']} --threads {about['threads']}` on {about['machine']}, no GPU, "
-        f"torch {about['versions']['torch']} on {about['threads']} thread(s); medians.",
+        f"`{typed()}` on {about['machine']}, no GPU, torch {about['versions']['torch']} on {about['threads']} thread(s); medians of "
+        f"{about['rounds']} rounds.",
         "",
         "## Expressions on one clip",
         "",

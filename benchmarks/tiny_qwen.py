@@ -27,7 +27,7 @@ def save_tiny_qwen(folder: Path, texts: Iterable[str]) -> None:
     special = {name: getattr(processor, f"{name}_token") for name in ("image", "video")}
     others = sorted((token for token in known.all_special_tokens if token not in special.values()), key=known.convert_tokens_to_ids)
     names = [*others, *special.values(), *("<|vision_start|>", "<|vision_end|>")]
-    tokenizer = _learnt(texts, list(dict.fromkeys(names)))
+    tokenizer = learnt(texts, list(dict.fromkeys(names)))
     processor.tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=known.eos_token, pad_token=known.pad_token)
     config.text_config.vocab_size = len(processor.tokenizer)
     for name in ("image", "video"):
@@ -43,7 +43,8 @@ def save_tiny_qwen(folder: Path, texts: Iterable[str]) -> None:
     processor.save_pretrained(folder)
 
 
-def _learnt(texts: Iterable[str], special: list[str]) -> Tokenizer:
+def learnt(texts: Iterable[str], special: list[str]) -> Tokenizer:
+    """A tokenizer that learnt its words from texts; special tokens come first."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
+from collections.abc import Callable
 from types import ModuleType
 
 import numpy as np
@@ -19,40 +17,33 @@ MOST_TO_READ = 250  # MB, Python and its libraries included; the frames together
 
 
 @pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
+def clips(benchmark: Callable[[str], ModuleType]) -> ModuleType:
     """The benchmark of clips, which measures processes of their own."""
-    path = Path(__file__).parents[2] / "benchmarks" / "clips.py"
-    spec = importlib.util.spec_from_file_location("benchmark_clips", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return benchmark("clips")
 
 
-def test_reading_frames_keeps_few_of_them(benchmark, tmp_path):
-    path = benchmark.write_clip(benchmark.KINDS["h264"], tmp_path, frames=100)
-    one_by_one, stacked = benchmark.read_cost(path), benchmark.read_cost(path, "stack")
+def test_reading_frames_keeps_few_of_them(clips, tmp_path):
+    path = clips.write_clip(clips.KINDS["h264"], tmp_path, frames=100)
+    one_by_one, stacked = clips.read_cost(path), clips.read_cost(path, "stack")
     assert one_by_one.megabytes < MOST_TO_READ
     assert stacked.megabytes > 276, "the measure sees frames that are held"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["h264", "vp9", "av1", "phone"])
-def test_real_sizes_stay_below_two_gigabytes(name, benchmark, tmp_path, monkeypatch):
+def test_real_sizes_stay_below_two_gigabytes(name, clips, tmp_path, monkeypatch):
     monkeypatch.setenv("SVT_LOG", "0")
-    path = benchmark.write_clip(benchmark.KINDS[name], tmp_path)
+    path = clips.write_clip(clips.KINDS[name], tmp_path)
     clip = open_clip(path)
     assert (clip.length, clip.fps) == (300, 30.0)
     assert clip.size == ((1280, 720) if name == "phone" else (720, 1280))
-    truth = np.stack([frame for number, frame in enumerate(benchmark.pictures(300)) if number in (0, 150, 299)])
+    truth = np.stack([frame for number, frame in enumerate(clips.pictures(300)) if number in (0, 150, 299)])
     upright = np.rot90(truth, -1, axes=(1, 2)) if name == "phone" else truth
     for frame, expected in zip(clip.frames([0, 150, 299]), upright, strict=True):
         assert np.abs(frame.astype(int) - expected).mean() < 6
-    assert benchmark.read_cost(path).megabytes < MOST_TO_READ
+    assert clips.read_cost(path).megabytes < MOST_TO_READ
 
-    cost = benchmark.segment_cost(path, tmp_path / "out")
+    cost = clips.segment_cost(path, tmp_path / "out")
     assert cost.megabytes < MOST
     masks = sorted((tmp_path / "out" / "masks").glob("*.png"))
     assert len(masks) == 300

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
+
+
+@pytest.fixture(scope="module")
+def real_pixels(benchmark: Callable[[str], ModuleType]) -> ModuleType:
+    return benchmark("real_pixels")
 
 
 def test_stand_in_is_a_map(real_pixels: ModuleType) -> None:
@@ -34,3 +40,17 @@ def test_four_sequences(shared: Callable[[str], Path], real_pixels: ModuleType) 
     assert np.mean([score.jaccard for score in scores]) >= 0.75
     report = real_pixels.report({"classical": scores})
     assert f"| libby | 49 | 854 x 480 | {scores[3].jaccard:.3f} |" in report
+
+
+def test_missing_data_are_named(
+    real_pixels: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(real_pixels, "DATA", tmp_path / "none")
+    monkeypatch.setattr(sys, "argv", ["real_pixels.py"])
+    with pytest.raises(SystemExit) as ended:
+        real_pixels.main()
+    assert ended.value.code == 2
+    assert (
+        f"no folder {tmp_path / 'none'}; lay the sequences blackswan, car-shadow, dogs-jump, libby of DAVIS there"
+        in capsys.readouterr().err
+    )
