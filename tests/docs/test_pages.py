@@ -31,7 +31,11 @@ from gazecut.recipe import load_recipe
 from gazecut.testing import fake_pipeline, moving_square, samples
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "DEPRECATIONS.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = ("docs", "examples")
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "DEPRECATIONS.md")),
+    *sorted(page for folder in FOLDERS for page in (ROOT / folder).glob("*.md")),
+]
 LANGUAGES = {"bash", "python", "yaml", "toml", "text", "html"}
 BLOCK = re.compile(
     r"(?:^ *<!-- (?P<word>file|not run): (?P<rest>.+?) -->\n)?"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
-import sysconfig
-import venv
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,51 +15,16 @@ from PIL import Image
 
 TEMPLATE = Path(__file__).parents[2] / "examples" / "gazecut-plugin-template"
 COMPONENTS = {("scorer", "heat-gain"), ("fusion", "geometric-mean")}
-SCRIPTS = ("gazecut", "pip", "pytest")
-
-
-def readme_blocks() -> list[str]:
-    return re.findall(r"^```bash\n(.*?)^```", (TEMPLATE / "README.md").read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-
-
-class Workplace:
-    """An environment that sees everything installed here, offline, with a copy of the template in its working directory."""
-
-    def __init__(self, folder: Path) -> None:
-        venv.create(folder / "env", symlinks=True)
-        self.bin = folder / "env" / "bin"
-        here = sysconfig.get_path("purelib")
-        site = sysconfig.get_path("purelib", "venv", {"base": str(folder / "env")})
-        (Path(site) / "here.pth").write_text(f"import site; site.addsitedir({here!r})\n")
-        for name in SCRIPTS:
-            script = (Path(sysconfig.get_path("scripts")) / name).read_text()
-            (self.bin / name).write_text(re.sub(r"\A#!.*", f"#!{self.bin / 'python'}", script))
-            (self.bin / name).chmod(0o755)
-        self.folder = folder / "gazecut-plugin-template"
-        shutil.copytree(TEMPLATE, self.folder, ignore=shutil.ignore_patterns("__pycache__", ".*_cache", "*.egg-info"))
-
-    def run(self, script: str) -> str:
-        offline = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "GAZECUT", "VIRTUAL"))}
-        environment = kept | offline | {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"}
-        command = ["bash", "-euo", "pipefail", "-c", script]
-        done = subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, f"{script}\nexit status {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    def listing(self) -> list[dict[str, str]]:
-        rows: list[dict[str, str]] = json.loads(self.run("gazecut plugins --json"))
-        return rows
 
 
 @pytest.fixture
-def workplace(tmp_path: Path) -> Workplace:
-    return Workplace(tmp_path)
+def workplace(workplace_of: Callable[[str], Any]) -> Any:
+    return workplace_of(TEMPLATE.name)
 
 
-def test_the_readme_works_as_written_and_removal_leaves_no_trace(workplace: Workplace) -> None:
+def test_the_readme_works_as_written_and_removal_leaves_no_trace(workplace: Any) -> None:
     before = workplace.listing()
-    trying, running = readme_blocks()
+    trying, running = workplace.readme_blocks()
     said = workplace.run(trying)
     assert re.search(r"^=+ \d+ passed", said, re.MULTILINE)
     assert "recipe.yaml: no problems" in said
@@ -91,7 +53,7 @@ def overlap(folder: Path, expression: str) -> float:
     return float(np.mean(shares))
 
 
-def test_a_renamed_copy_is_a_package_of_its_own(workplace: Workplace, tmp_path: Path) -> None:
+def test_a_renamed_copy_is_a_package_of_its_own(workplace: Any, tmp_path: Path) -> None:
     (workplace.folder / "src" / "gazecut_template").rename(workplace.folder / "src" / "acme_gaze")
     for path in workplace.folder.rglob("*.*"):
         if path.is_file():
@@ -105,13 +67,13 @@ def test_a_renamed_copy_is_a_package_of_its_own(workplace: Workplace, tmp_path: 
     assert {path.name for path in (workplace.folder / "src" / "acme_gaze").iterdir()} <= {path.name for path in package.iterdir()}
 
 
-def test_its_ci_runs_the_commands_of_its_readme() -> None:
+def test_its_ci_runs_the_commands_of_its_readme(workplace: Any) -> None:
     text = (TEMPLATE / ".github" / "workflows" / "test.yml").read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 15
     steps = yaml.load(text, yaml.BaseLoader)["jobs"]["test"]["steps"]
     commands = [step["run"] for step in steps if "run" in step]
     assert commands
-    assert set(commands) <= set(readme_blocks()[0].splitlines())
+    assert set(commands) <= set(workplace.readme_blocks()[0].splitlines())
 
 
 def test_its_files_say_the_names_of_its_components() -> None:
