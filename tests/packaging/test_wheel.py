@@ -54,7 +54,7 @@ def test_licence_extras_and_entry_points(wheel: zipfile.ZipFile) -> None:
     metadata = message_from_bytes(wheel.read(f"{info}/METADATA"))
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"mllm", "sam2", "all", "test"}
+    assert set(metadata.get_all("Provides-Extra")) == {"mllm", "sam2", "scenes", "flash", "quantized", "all", "test"}
     base = [line for line in metadata.get_all("Requires-Dist") if "extra ==" not in line]
     assert not any(line.startswith(("torch", "transformers")) for line in base)
     declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["gazecut"]
