@@ -96,6 +96,13 @@ def key_frames_of(indices: Sequence[int], points_each: int, grid: int = 8) -> Ke
     return KeyFrames(np.array(indices, np.int64), HeatMaps(heat), Points.single_clicks(np.array(rows)))
 
 
+def assert_same_masks(found: np.ndarray, wanted: np.ndarray) -> None:
+    """Masks (K, H, W) of batches of other sizes: these sum in another order, so that a logit next to zero may fall to either side."""
+    assert found.shape == wanted.shape
+    differing = (found != wanted).mean(axis=(1, 2))
+    assert differing.max() <= 1e-3, f"shares of pixels that differ: {differing.round(4)}"
+
+
 def test_points_as_one_batch_give_what_each_gives_alone(segmenter: Sam2HfSegmenter, monkeypatch: pytest.MonkeyPatch) -> None:
     ragged = (
         [(0.2, 0.3, 1)],
@@ -113,8 +120,7 @@ def test_points_as_one_batch_give_what_each_gives_alone(segmenter: Sam2HfSegment
         alone = [session.masks_at(0, points_of(candidate), HEAT) for candidate in ragged]
     assert [each.logits.shape[1] for each in network.given] == [3, 1, 3, 1, 1], "three masks for one point, one for several"
     np.testing.assert_allclose(together.predicted_iou, [float(each.predicted_iou[0]) for each in alone], atol=1e-5)
-    for mask, single in zip(together.masks, alone, strict=True):
-        np.testing.assert_array_equal(mask, single.masks[0])
+    assert_same_masks(together.masks, np.concatenate([each.masks for each in alone]))
 
 
 def test_logits_of_a_batch_are_those_of_single_points(segmenter: Sam2HfSegmenter) -> None:
@@ -138,7 +144,8 @@ def test_many_candidates_go_in_parts(segmenter: Sam2HfSegmenter, monkeypatch: py
         monkeypatch.setattr(sam2_session, "CANDIDATES_AT_ONCE", 3)
         parts = session.masks_at(0, points, HEAT)
     np.testing.assert_allclose(parts.predicted_iou, whole.predicted_iou, atol=1e-5)
-    np.testing.assert_array_equal(parts.masks, whole.masks)
+    assert_same_masks(parts.masks, whole.masks)
+    assert (whole.masks[0] != whole.masks[9]).mean() > 0.01, "the candidates differ"
 
 
 def test_every_frame_is_encoded_once_while_features_fit(make_segmenter: Callable[..., tuple[Sam2HfSegmenter, Work]]) -> None:
