@@ -1,6 +1,7 @@
 """Training of the pocket SAM 2: its scenes, prompts and losses, and that a run can be interrupted anywhere."""
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,17 +11,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors.torch import load_file
+from transformers import Sam2VideoModel
 
 from gazecut.world import COLOURS, HELD_OUT, SHAPES, paint
 from gazecut_segmenter.sam2_files import Checkpoint
 from gazecut_segmenter.sam2_shared import Decoded
 from gazecut_segmenter.sam2_weights import load
-from gazecut_training import sam_data
+from gazecut_training import sam_calibrate, sam_data
 from gazecut_training.config import TRAINING_SEEDS
 from gazecut_training.optim import build_optimizers
+from gazecut_training.sam_calibrate import calibrate
 from gazecut_training.sam_config import POCKET_SAM, POLISH, SamConfig, SamStage
 from gazecut_training.sam_data import SamData, click, clip_batch, draw_scene, image_batch
-from gazecut_training.sam_evaluate import Clicked, Examiner, centre, click_rows, following_rows, separation
+from gazecut_training.sam_evaluate import Clicked, Examiner, Followed, centre, click_rows, following_rows, separation
 from gazecut_training.sam_losses import lesson
 from gazecut_training.sam_model import build_sam, export_sam
 from gazecut_training.sam_scenes import Mover, hard_plan
@@ -222,6 +226,52 @@ def test_an_examination_covers_clicks_and_every_way(tmp_path: Path) -> None:
     rows = [*click_rows(clicks), *following_rows(tracks)]
     assert len(rows) == 5 + 6 + 2
     assert all(0.0 <= figure <= 1.0 for name, figure, _ in rows if "J" in name or "IoU" in name)
+
+
+class Credulous(Examiner):
+    """Judges by the bias alone: of four frames without the object, one more is empty with each that it is lowered by."""
+
+    def __init__(self, checkpoint: Path, model: Sam2VideoModel) -> None:
+        self._bias = model.mask_decoder.pred_obj_score_head.proj_out.bias
+        self._first = float(self._bias.detach())
+
+    def following(self, kind: str, seeds: Iterable[int], length: int) -> Iterator[Followed]:
+        assert (kind, list(seeds), length) == ("hard", [TRAINING_SEEDS], 8)
+        empty = np.arange(4) < self._first - float(self._bias.detach()) - 0.5
+        yield Followed("hard", length, "mask", "forward", dips=True, similarity=np.array([0.5, 0.7]), empty=empty)
+
+
+def test_doubt_grows_until_enough_is_empty_and_changes_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sam_calibrate, "Examiner", Credulous)
+    monkeypatch.setattr(sam_calibrate, "STEP", 1.0)
+    export_sam(build_sam(seed=0, side=96), tmp_path)
+    before, config = ((tmp_path / name).read_bytes() for name in ("model.safetensors", "config.json"))
+
+    with pytest.raises(ValueError, match=r"with its bias lowered by 2.0, 0.500 of the frames without the object are empty; wanted 0.75"):
+        list(calibrate(tmp_path, [TRAINING_SEEDS], wanted=0.75))
+    assert [doubt for doubt, _, _ in calibrate(tmp_path, [TRAINING_SEEDS], wanted=0.0)] == [0.0]
+    assert (tmp_path / "model.safetensors").read_bytes() == before, "neither changes the checkpoint"
+
+    old = load_file(tmp_path / "model.safetensors")
+    steps = list(calibrate(tmp_path, [TRAINING_SEEDS], wanted=0.5))
+    new = load_file(tmp_path / "model.safetensors")
+    assert steps == [(0.0, 0.0, pytest.approx(0.6)), (1.0, 0.25, pytest.approx(0.6)), (2.0, 0.5, pytest.approx(0.6))]
+    changed = [name for name in old if not torch.equal(old[name], new[name])]
+    assert changed == ["mask_decoder.pred_obj_score_head.proj_out.bias"]
+    torch.testing.assert_close(new[changed[0]], old[changed[0]] - 2)
+    assert (tmp_path / "config.json").read_bytes() == config
+
+
+def test_a_model_is_examined_as_it_is_now(tmp_path: Path) -> None:
+    export_sam(build_sam(seed=0, side=96), tmp_path)
+    model = load(Checkpoint(tmp_path))
+    examiner = Examiner(tmp_path, model)
+    similarity = []
+    for bias in (100.0, -100.0):
+        with torch.no_grad():
+            model.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(bias)
+        similarity.append(sum(float(each.similarity.sum()) for each in examiner.following("hard", [TRAINING_SEEDS], 2)))
+    assert similarity[0] > similarity[1] == 0.0
 
 
 def test_separation_counts_pairs() -> None:

@@ -16,6 +16,7 @@ from typing import Final, Literal, TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from transformers import Sam2VideoModel
 
 from gazecut.clip import open_clip
 from gazecut.values import HeatMaps, Points
@@ -86,10 +87,10 @@ class Followed:
 
 
 class Examiner:
-    """Opens sessions of one checkpoint."""
+    """Opens sessions of one checkpoint, or of a model that was made of it."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        self._network = HfNetwork(load(Checkpoint(checkpoint)))
+    def __init__(self, checkpoint: Path, model: Sam2VideoModel | None = None) -> None:
+        self._network = HfNetwork(load(Checkpoint(checkpoint)) if model is None else model)
         self._options = Sam2HfOptions(weights=str(checkpoint))
 
     def clicks(self, kind: Kind, seeds: Iterable[int]) -> Iterator[Clicked]:
