@@ -3,6 +3,9 @@
 A run holds a lock on a file in its workplace, and the system drops it however the run ends. Locks only mean something between
 processes of one running system that see one mount, so that file names both. Elsewhere (another machine on a network mount,
 before a restart, a file system without locks) a workplace counts as dead when nothing in it has changed for a day.
+
+A run can be killed while it makes its workplace or removes it, too. So the lock goes last, and what has neither a lock nor anything
+else is removed at once: should its run have been about to lock it, that run makes another one.
 """
 
 from __future__ import annotations
@@ -50,17 +53,15 @@ class Workplace:
         Raises:
             OSError: The destination cannot be written.
         """
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=destination))
-        try:
-            lock = (path / _LOCK).open("w", encoding="utf-8")
-            if _try_lock(lock):
-                lock.write(_domain(path))
-                lock.flush()
-            (path / _FRESH).mkdir()
-        except BaseException:
-            shutil.rmtree(path, ignore_errors=True)
-            raise
-        return cls(path, lock)
+        while True:
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=destination))
+            try:
+                return cls(path, _begin(path))
+            except FileNotFoundError:  # another run took it for a dead one's
+                continue
+            except BaseException:
+                shutil.rmtree(path, ignore_errors=True)
+                raise
 
     def begin_publishing(self) -> Path:
         """An empty folder for what is replaced; that it is there says that moves are under way."""
@@ -70,8 +71,7 @@ class Workplace:
 
     def remove(self) -> None:
         """Remove it with all that is left in it."""
-        self._lock.close()  # first: Windows removes no open files
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path, self._lock)
 
 
 def is_workplace(path: Path) -> bool:
@@ -157,12 +157,54 @@ def _is_at(opened: int, folder: Path) -> bool:
         return False
 
 
+def _begin(path: Path) -> IO[str]:
+    """Lock a new workplace and make its folder.
+
+    Raises:
+        OSError: It cannot be written, or is gone.
+    """
+    lock = (path / _LOCK).open("w", encoding="utf-8")
+    try:
+        if _try_lock(lock):
+            lock.write(_domain(path))
+            lock.flush()
+        (path / _FRESH).mkdir()
+    except BaseException:
+        lock.close()
+        raise
+    return lock
+
+
+def _remove(path: Path, lock: IO[str]) -> None:
+    """Remove a workplace whose lock is held: the lock at the very end, so that whoever is killed meanwhile is known for dead."""
+    with suppress(OSError):
+        for entry in path.iterdir():
+            if entry.name != _LOCK:
+                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+    lock.close()  # before its file goes: Windows removes no open ones
+    _remove_bare(path)
+
+
+def _remove_bare(path: Path) -> None:
+    """Remove a workplace with nothing in it but its lock, or not even that; stops at anything else."""
+    with suppress(OSError):
+        (path / _LOCK).unlink(missing_ok=True)
+        path.rmdir()
+
+
 def _remove_if_dead(path: Path, now: float) -> None:
     with suppress(OSError), (path / _LOCK).open("r+", encoding="utf-8") as lock:
-        if lock.read() == _domain(path):
+        owner = lock.read()
+        if owner == _domain(path):
             if _try_lock(lock):
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path, lock)
             return
+        if not owner and not (path / _FRESH).exists() and _try_lock(lock):
+            _remove_bare(path)
+            return
+    with suppress(OSError):
+        path.rmdir()  # goes only if it is empty
+        return
     with suppress(OSError):
         if now - max(place.lstat().st_mtime for place in (path, *path.rglob("*"))) > _LONGEST_SILENCE:
             shutil.rmtree(path, ignore_errors=True)

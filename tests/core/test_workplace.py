@@ -105,6 +105,72 @@ def test_where_no_lock_tells_a_day_without_change_does(tmp_path, days, stays, lo
     assert theirs.exists() == stays
 
 
+@pytest.mark.parametrize("left", [(), ("lock",), ("lock", "locked")])
+def test_killed_at_its_first_or_last_step_it_goes_at_once(tmp_path, left):
+    theirs = tmp_path / ".gazecut-x.partial"
+    theirs.mkdir()
+    if "lock" in left:
+        (theirs / "lock").write_text(workplace._domain(theirs) if "locked" in left else "")
+    write(tmp_path)
+    assert names(tmp_path) == {"masks", "masks.json", "run.json"}
+
+
+def test_whoever_is_killed_while_removing_is_known_for_dead(tmp_path):
+    """Killed before each of the steps in which a workplace is removed: what is left, the next run removes."""
+    script = """
+import os, shutil, signal, sys
+from pathlib import Path
+from gazecut import workplace
+place = workplace.Workplace.within(Path(sys.argv[1]))
+(place.fresh / "masks").mkdir()
+(place.fresh / "masks" / "00000.png").write_text("")
+(place.path / "run.json").write_text("")
+place.begin_publishing().joinpath("masks.json").write_text("")
+left = int(sys.argv[2])
+def step(real):
+    def counted(*arguments, **options):
+        global left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*arguments, **options)
+    return counted
+os.unlink, os.rmdir, os.remove = step(os.unlink), step(os.rmdir), step(os.remove)
+Path.unlink, Path.rmdir = step(Path.unlink), step(Path.rmdir)
+place.remove()
+"""
+    killed = 0
+    for steps in range(1, 30):
+        done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(steps)], check=False).returncode
+        if done == 0:
+            break
+        assert done == -signal.SIGKILL
+        killed += 1
+        write(tmp_path)
+        assert names(tmp_path) == {"masks", "masks.json", "run.json"}, f"killed before step {steps}"
+    assert done == 0
+    assert killed >= 8
+
+
+@pytest.mark.parametrize("before", ["open", "mkdir"])
+def test_one_that_is_taken_for_dead_while_it_begins_is_made_again(tmp_path, monkeypatch, before):
+    real, taken = getattr(Path, before), []
+
+    def sweeping_first(path, *arguments, **options):
+        if path.parent.name.startswith(".gazecut-") and not taken:
+            taken.append(path.parent)
+            workplace._remove_bare(path.parent)
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, before, sweeping_first)
+    place = workplace.Workplace.within(tmp_path)
+    assert taken
+    assert taken != [place.path]
+    assert names(place.path) == {"lock", "new"}
+    place.remove()
+    assert names(tmp_path) == set()
+
+
 def test_one_change_within_the_day_keeps_it(tmp_path):
     theirs = tmp_path / ".gazecut-x.partial"
     (theirs / "new").mkdir(parents=True)
