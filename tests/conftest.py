@@ -12,8 +12,23 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", settings.get_profile("default"), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
+"""Hypothesis draws the same examples in every run, however slow the machine, so that a test which fails is the change's own failure. New
+examples are looked for with `--hypothesis-profile=search`."""
 
 SHARED = Path(__file__).parents[1].parent / "shared"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is made for several tests keeps nothing in the user's cache, and finds nothing there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GAZECUT_CACHE", str(tmp_path_factory.getbasetemp() / "cache" / "several"))
+        yield
 
 
 @pytest.fixture(autouse=True)

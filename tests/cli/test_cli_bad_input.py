@@ -360,7 +360,7 @@ def test_other_content_is_written_among_if_forced(gazecut: Any, inputs: Path) ->
 NAMES = st.from_regex(r"[a-z][a-z.=\[\]{}:,-]{0,20}", fullmatch=True)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(NAMES)
 def test_no_override_whatsoever_ends_in_a_traceback(gazecut: Any, text: str) -> None:
     ended = gazecut("recipe", "check", "pocket", "--set", text)

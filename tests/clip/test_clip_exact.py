@@ -46,7 +46,7 @@ def files(tmp_path_factory, moving_bar) -> dict[str, tuple[Path, list[np.ndarray
 
 
 @pytest.mark.parametrize("name", KINDS)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(chosen=st.sets(st.integers(0, FRAMES - 1)))
 def test_a_choice_of_frames_equals_those_of_all(name, chosen, files):
     path, everything = files[name]

@@ -111,7 +111,7 @@ def test_consistency_names_the_axis_that_does_not_fit() -> None:
         attention_consistency(np.zeros((3, 2, 2)), np.zeros((1, 2, 8, 8), bool))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 500), st.integers(1, 5))
 def test_the_best_positive_consistency_is_one(seed: int, count: int) -> None:
     draw = np.random.default_rng(seed)

@@ -25,7 +25,6 @@ from gazecut_plugins.windows import WindowsSampler
     fps=st.sampled_from([5.0, 23.976, 24.0, 25.0, 29.97, 60.0]),
     seconds=st.sampled_from([0.01, 0.2, 0.5, 1.0, 7.3]),
 )
-@settings(deadline=None)
 def test_every_takes_the_frame_that_shows_at_each_moment(length: int, fps: float, seconds: float) -> None:
     indices = EverySampler(EveryOptions(seconds=seconds, most=None)).sample(SimpleNamespace(length=length, fps=fps))
     moments = np.arange(0, (length - 1) / fps + 0.001 / fps, seconds)  # a thousandth of a frame is no difference
@@ -116,7 +115,7 @@ def test_a_scene_has_a_least_length() -> None:
 
 
 @given(cuts=st.lists(st.integers(13, 60), max_size=4), longest=st.integers(2, 30), overlap=st.integers(0, 29))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_scenes_cover_the_clip_whatever_is_cut(cuts: list[int], longest: int, overlap: int) -> None:
     lengths = [*cuts, 20]
     colours = [((37 * number) % 256, (91 * number + 80) % 256, (200 * number) % 256) for number in range(len(lengths))]

@@ -46,7 +46,7 @@ def test_empty_masks() -> None:
     assert region_similarity(empty, full)[0] == contour_accuracy(empty, full)[0] == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 1000))
 def test_range_and_identity(seed: int) -> None:
     draw = np.random.default_rng(seed)

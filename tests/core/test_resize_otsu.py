@@ -19,7 +19,7 @@ FIXTURES = ("fusion_const_frame", "fusion_qwen_even", "fusion_qwen_odd", "fusion
 LENGTHS = st.integers(1, 40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(h=LENGTHS, w=LENGTHS, rows=LENGTHS, columns=LENGTHS, seed=st.integers(0, 9))
 def test_equals_torch(h: int, w: int, rows: int, columns: int, seed: int) -> None:
     maps = np.random.default_rng(seed).random((2, h, w))

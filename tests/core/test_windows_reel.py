@@ -42,7 +42,7 @@ class Given:
 
 
 @given(length=st.integers(1, 200), window=st.integers(1, 40), overlap=st.integers(0, 39), stream=st.booleans())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_own_frames_are_the_clip_and_seams_lie_in_the_middle(length: int, window: int, overlap: int, stream: bool) -> None:
     overlap = min(overlap, window - 1)
     frames = images(length)
@@ -63,7 +63,7 @@ def test_own_frames_are_the_clip_and_seams_lie_in_the_middle(length: int, window
 
 
 @given(length=st.integers(1, 300), window=st.integers(1, 40), overlap=st.integers(0, 39))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_windows_of_a_clip_are_those_that_it_is_walked_in(length: int, window: int, overlap: int) -> None:
     sampler = Given(*islice(even_windows(window, min(overlap, window - 1)), length + 1))
     assert isinstance(sampler, WindowSampler)
@@ -194,7 +194,6 @@ def test_a_later_frame_that_is_none_is_refused_when_it_comes(second: np.ndarray,
 
 
 @given(before=st.integers(0, 5), after=st.integers(0, 5), there=st.lists(st.booleans(), max_size=6))
-@settings(deadline=None)
 def test_a_placed_track_is_the_whole_one(before: int, after: int, there: list[bool]) -> None:
     masks = [np.full((2, 3), one) for one in there]
     nothing = np.zeros((2, 3), bool)

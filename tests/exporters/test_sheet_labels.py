@@ -25,7 +25,7 @@ wishes = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(wishes=wishes, height=st.integers(1, 160), width=st.integers(1, 200))
 def test_labels_keep_apart_and_inside(wishes: list[tuple[float, float, str]], height: int, width: int) -> None:
     labels, _ = labels_on(height, width)

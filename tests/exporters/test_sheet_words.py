@@ -41,7 +41,7 @@ def bars(picture: np.ndarray) -> list[int]:
 tokens = st.lists(st.text(st.sampled_from("ab i.\n看é"), max_size=9), min_size=1, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tokens=tokens, width=st.integers(160, 700))
 def test_every_token_stands_once_in_order_and_within_the_page(tokens: list[str], width: int) -> None:
     lines = sheet_words._lines(tokens, LETTERING, width)

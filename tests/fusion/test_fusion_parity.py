@@ -101,7 +101,7 @@ def test_maps_of_two_shapes_are_refused() -> None:
         contrast(np.zeros((1, 4, 4)), np.zeros((1, 4, 5)), kernel_size=3, sigma=1.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 1000), st.integers(1, 5), st.sampled_from(["global", "per-frame"]), st.sampled_from([0.0, 1e-9, 1.0, 1e4]))
 def test_fused_maps_stay_in_range(seed: int, frames: int, normalize: str, scale: float) -> None:
     draw = np.random.default_rng(seed)

@@ -23,13 +23,11 @@ from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 MINUTES = float(os.environ.get("GAZECUT_FUZZ_MINUTES", "0"))
 """How long all of them run together; 0 for the short run."""
 
-settings.register_profile(
-    "short", max_examples=150, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-)
+settings.register_profile("short", settings.get_profile("same"), max_examples=150, suppress_health_check=list(HealthCheck))
 settings.register_profile(
     "fuzz",
+    settings.get_profile("search"),
     max_examples=2000,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
 )

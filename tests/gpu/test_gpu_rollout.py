@@ -58,7 +58,7 @@ def test_head_dims_and_dtypes(width: int, dtype: torch.dtype, caplog: pytest.Log
     assert not caplog.records  # it was the fused kernel
 
 
-@settings(max_examples=10 if INTERPRETED else 60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10 if INTERPRETED else 60, suppress_health_check=list(HealthCheck))
 @given(
     tokens=st.integers(1, 70 if INTERPRETED else 600),
     heads=st.sampled_from([(1, 1), (4, 2), (3, 1), (7, 7)]),

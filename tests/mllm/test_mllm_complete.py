@@ -25,7 +25,7 @@ def test_each_answer_is_the_one_that_the_turn_gets_alone(backend: Backend) -> No
     assert backend.complete_many([]) == []
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(texts=st.lists(st.text("ab cé\n?", max_size=60), max_size=6))
 def test_any_lengths_in_any_order(qwen25: Backend, texts: list[str]) -> None:
     assert qwen25.complete_many(texts) == [qwen25.complete(text) for text in texts]

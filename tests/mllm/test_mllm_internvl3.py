@@ -415,7 +415,7 @@ def test_questions_with_visual_tokens(internvl: InternVL3Backend, make_frames: C
         session.ask([Question("look <IMG_CONTEXT>")])
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.tuples(st.integers(1, 70), st.integers(1, 70)), st.integers(1, 3), st.sampled_from(["video", "frame"]))
 def test_any_size_can_be_asked(internvl: InternVL3Backend, size: tuple[int, int], count: int, view: str) -> None:
     frames = Frames(np.random.default_rng(count).integers(0, 256, (count, *size, 3), dtype=np.uint8), np.arange(count), 4.0)

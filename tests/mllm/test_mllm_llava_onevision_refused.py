@@ -134,7 +134,7 @@ def test_the_frames_lie_on_no_more_tiles_than_asked(llava: LlavaOnevisionBackend
     assert family.tiling((30, 300)).tiles == (1, 4)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(st.tuples(st.integers(1, 70), st.integers(1, 70)), st.integers(1, 3), st.sampled_from(["video", "frame"]))
 def test_any_size_is_answered_or_refused(llava: LlavaOnevisionBackend, size: tuple[int, int], count: int, view: str) -> None:
     frames = Frames(np.random.default_rng(count).integers(0, 256, (count, *size, 3), dtype=np.uint8), np.arange(count), 4.0)

@@ -131,7 +131,7 @@ def test_qwen3_vl_is_told_when_frames_are(family: QwenVL) -> None:
     assert said(4.0, clip) == ["1.0", "5.0", "8.0"]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.tuples(st.integers(1, 300), st.integers(1, 300)), st.integers(1, 3), st.sampled_from(["video", "frame"]))
 def test_any_size_is_answered_or_refused(backend: Backend, size: tuple[int, int], count: int, view: str) -> None:
     frames = Frames(np.random.default_rng(count).integers(0, 256, (count, *size, 3), dtype=np.uint8), np.arange(count), 4.0)

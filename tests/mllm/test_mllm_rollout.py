@@ -64,7 +64,7 @@ def test_equals_the_textbook_product(weighting: Any, columns: list[int]) -> None
     torch.testing.assert_close(found, textbook(layers, columns, weighting), rtol=1e-11, atol=1e-15)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     tokens=st.integers(1, 24),
     shape=st.sampled_from([(1, 1), (4, 2), (4, 1), (6, 3)]),

@@ -65,7 +65,7 @@ def converted(layers: Layers, dtype: torch.dtype) -> Layers:
     return [(query.to(dtype), key.to(dtype), scale) for query, key, scale in layers]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(case=cases(), weighting=st.sampled_from(WEIGHTINGS), chunk=st.sampled_from([None, 1, 7, 64, 1000]))
 def test_equals_the_reference(case: Case, weighting: Any, chunk: int | None) -> None:
     options: dict[str, Any] = {"head_weighting": weighting, "masking": case.masking}
@@ -80,7 +80,7 @@ def test_equals_the_reference(case: Case, weighting: Any, chunk: int | None) -> 
         assert relative(less, wanted) <= bar
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     case=cases(most_tokens=150, batches=False),
     branches=st.lists(st.integers(1, 20), min_size=1, max_size=5),
@@ -174,7 +174,7 @@ def leaves_of(layers: Layers) -> tuple[Layers, list[torch.Tensor]]:
     return fresh, [tensor for query, key, _ in fresh for tensor in (query, key)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(case=cases(most_tokens=80), weighting=st.sampled_from(WEIGHTINGS), chunk=st.sampled_from([None, 1, 7]), data=st.data())
 def test_gradients_equal_those_through_the_reference(case: Case, weighting: Any, chunk: int | None, data: st.DataObject) -> None:
     found, wanted = [], []

@@ -62,7 +62,7 @@ def test_what_fits_is_encoded_once() -> None:
     assert len(store.encoded) == 20
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 120), st.integers(1, 40), st.data())
 def test_beyond_the_room_a_way_there_and_back_encodes_each_frame_at_most_twice(length: int, room: int, data: st.DataObject) -> None:
     key = sorted(data.draw(st.sets(st.integers(0, length - 1), min_size=1, max_size=min(room, length))))

@@ -27,7 +27,7 @@ def filled_by_opencv(logits: torch.Tensor, cells: int) -> np.ndarray:
     return filled
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10_000), st.integers(1, 3), st.integers(1, 30), st.integers(1, 30), st.floats(-2, 2.5), st.integers(0, 30))
 def test_holes_are_those_of_opencv(seed: int, count: int, height: int, width: int, level: float, cells: int) -> None:
     logits = torch.randn(count, height, width, generator=torch.Generator().manual_seed(seed)) + level
@@ -89,7 +89,7 @@ def test_large_clips_are_resized_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     assert torch.equal(at_clip_size(logits, (50, 70)), whole)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(0, 5), st.integers(0, 5))
 def test_overlaps_as_one_matrix(seed: int, first: int, second: int) -> None:
     draw = np.random.default_rng(seed)

@@ -64,7 +64,7 @@ def test_figure_without_another_object_changes_nothing() -> None:
     assert followed(frames, masks, [0])[0] > 0.9
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.integers(1, 4))
 def test_divided_masks_share_no_pixel_and_none_gets_what_it_had_not(seed: int, count: int) -> None:
     rng = np.random.default_rng(seed)

@@ -82,7 +82,7 @@ def test_a_tie_with_a_previous_tracklet_goes_to_the_previous_one() -> None:
     assert (kept.tolist(), deleted.tolist()) == ([], [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(0, 7), st.integers(0, 4))
 def test_kept_masks_differ_and_scores_fall(seed: int, candidates: int, earlier: int) -> None:
     draw = np.random.default_rng(seed)

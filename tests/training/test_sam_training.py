@@ -36,7 +36,7 @@ TINY = SamConfig(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2 * HELD_OUT))
 def test_a_seed_gives_one_hard_scene_at_every_size(seed: int) -> None:
     scene = hard_plan(seed)
@@ -53,7 +53,7 @@ def test_a_seed_gives_one_hard_scene_at_every_size(seed: int) -> None:
         assert (body.corners[0][0], body.corners[-1][0]) == (0.0, 1.0)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000))
 def test_who_is_gone_has_no_pixel_and_who_is_not_moves_steadily(seed: int) -> None:
     scene, moments = hard_plan(seed), np.linspace(0.0, 1.0, 41)
@@ -78,7 +78,7 @@ def test_hard_scenes_hold_what_the_world_lacks() -> None:
     assert np.mean(dips) > 0.3
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(arrays(bool, (9, 9)), st.integers(0, 1000))
 def test_clicks_land_on_their_mask(mask: np.ndarray, seed: int) -> None:
     mask[4, 4] = True

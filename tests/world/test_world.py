@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 200_000)
 
 
 @given(SEEDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_same_seed_same_scene(seed: int) -> None:
     first, second = render(seed, frames=3, size=64), render(seed, frames=3, size=64)
     np.testing.assert_array_equal(first.frames, second.frames)
@@ -27,7 +27,7 @@ def test_same_seed_same_scene(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_other_sizes_and_lengths_sample_the_same_scene(seed: int) -> None:
     small, large = render(seed, frames=3, size=64), render(seed, frames=5, size=128)
     assert small.expressions == large.expressions
@@ -41,7 +41,7 @@ def test_other_sizes_and_lengths_sample_the_same_scene(seed: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_masks_are_disjoint_and_show_their_colour(seed: int) -> None:
     scene = render(seed, frames=3, size=96)
     assert np.stack([o.masks for o in scene.objects]).sum(0).max() <= 1
@@ -52,7 +52,7 @@ def test_masks_are_disjoint_and_show_their_colour(seed: int) -> None:
 
 
 @given(seed=SEEDS, size=st.integers(32, 160))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_masks_lie_where_it_is_painted_to_a_pixel(seed: int, size: int) -> None:
     scene = plan(seed)
     pixel = np.ones((3, 3), np.uint8)
@@ -67,7 +67,7 @@ def test_masks_lie_where_it_is_painted_to_a_pixel(seed: int, size: int) -> None:
 
 
 @given(SEEDS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_expressions_name_exactly_their_objects(seed: int) -> None:
     scene = plan(seed)
     found = expressions(scene)
