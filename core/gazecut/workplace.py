@@ -177,12 +177,18 @@ def _begin(path: Path) -> IO[str]:
 
 def _remove(path: Path, lock: IO[str]) -> None:
     """Remove a workplace whose lock is held: the lock at the very end, so that whoever is killed meanwhile is known for dead."""
+    bare = False
     with suppress(OSError):
         for entry in path.iterdir():
-            if entry.name != _LOCK:
-                shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.name != _LOCK:
+                with suppress(OSError):
+                    entry.unlink()
+        bare = {entry.name for entry in path.iterdir()} <= {_LOCK}
     lock.close()  # before its file goes: Windows removes no open ones
-    _remove_bare(path)
+    if bare:  # the next run tries again otherwise
+        _remove_bare(path)
 
 
 def _remove_bare(path: Path) -> None:

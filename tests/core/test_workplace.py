@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -150,6 +151,18 @@ place.remove()
         assert names(tmp_path) == {"masks", "masks.json", "run.json"}, f"killed before step {steps}"
     assert done == 0
     assert killed >= 8
+
+
+def test_what_resists_is_tried_again_by_the_next_run(tmp_path, monkeypatch):
+    place = workplace.Workplace.within(tmp_path)
+    (place.fresh / "link").symlink_to(tmp_path)
+    (place.path / "link").symlink_to(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *arguments, **options: None)
+        place.remove()
+    assert names(place.path) == {"lock", "new"}
+    write(tmp_path)
+    assert names(tmp_path) == {"masks", "masks.json", "run.json"}
 
 
 @pytest.mark.parametrize("before", ["open", "mkdir"])
