@@ -19,6 +19,7 @@ from gazecut.observers import Observers
 
 STAGES = ["open", "sample", "load", "look", "ask", "attribute", "fuse", "select", "find", "judge", "segment"]
 BEGUN = ["open", "sample", "ask", "load", "look", *STAGES[5:]]  # loading and looking happen while questions wait
+NOISE = 2**22  # bytes: the kernel gathers pages by processor and thread before it counts them
 
 
 class Diary:
@@ -216,7 +217,8 @@ def test_where_linux_does_not_tell_the_peak_the_process_does(status: str | None,
     if status is not None:
         (tmp_path / "status").write_text(status)
     monkeypatch.setattr(meter, "_STATUS", tmp_path / "status")
-    assert highest_resident() >= peak_resident() > 2**20
+    peak = peak_resident()
+    assert highest_resident() >= peak > 2**20
 
 
 def test_a_stage_that_fails_leaves_the_others_right() -> None:
@@ -272,6 +274,6 @@ def test_the_highest_of_the_process_outlives_what_stages_forget() -> None:
     held = np.ones(2**24)  # 128 MiB
     high = peak_resident()
     del held
-    assert peak_resident() <= high  # the first one after it still saw it
+    assert abs(peak_resident() - high) < NOISE  # the first one after it still saw it
     assert peak_resident() <= high - 2**26
     assert highest_resident() >= high
