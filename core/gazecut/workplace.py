@@ -57,9 +57,9 @@ class Workplace:
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, suffix=_SUFFIX, dir=destination))
             try:
                 return cls(path, _begin(path))
-            except FileNotFoundError:  # another run took it for a dead one's
-                continue
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, FileNotFoundError) and not path.exists():
+                    continue  # another run took it for a dead one's
                 shutil.rmtree(path, ignore_errors=True)
                 raise
 

@@ -153,6 +153,20 @@ place.remove()
     assert killed >= 8
 
 
+def test_where_none_can_be_made_it_is_not_tried_for_ever(tmp_path, monkeypatch):
+    real = Path.open
+
+    def no_such_place(path, *arguments, **options):
+        if path.name == "lock":
+            raise FileNotFoundError(2, "No such file or directory", str(path))  # as Windows calls a path that is too long
+        return real(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", no_such_place)
+    with pytest.raises(FileNotFoundError):
+        workplace.Workplace.within(tmp_path)
+    assert names(tmp_path) == set()
+
+
 def test_what_resists_is_tried_again_by_the_next_run(tmp_path, monkeypatch):
     place = workplace.Workplace.within(tmp_path)
     (place.fresh / "link").symlink_to(tmp_path)

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from gazecut_segmenter.sam2_files import Checkpoint
 from gazecut_segmenter.sam2_weights import load
 from gazecut_training.config import TRAINING_SEEDS
-from gazecut_training.sam_evaluate import Examiner, Followed
+from gazecut_training.sam_evaluate import Examiner, mean
 
 PRESENCE: Final = "mask_decoder.pred_obj_score_head.proj_out.bias"
 LENGTH: Final = 8  # frames of a clip
@@ -33,7 +33,7 @@ def calibrate(checkpoint: Path, seeds: Sequence[int], wanted: float = WANTED) ->
     """Lower the bias of the judgement of presence step by step, and write the checkpoint when enough is empty.
 
     Args:
-        checkpoint: Folder with a `Sam2VideoModel`; its weights are replaced at the end, unless they do already.
+        checkpoint: Folder with a `Sam2VideoModel`; its weights are replaced at the end, unless they are doubtful enough.
         seeds: Seeds of hard scenes.
         wanted: Share of frames without the object that shall come out empty.
 
@@ -50,22 +50,16 @@ def calibrate(checkpoint: Path, seeds: Sequence[int], wanted: float = WANTED) ->
     for doubt in np.arange(0.0, MOST + STEP / 2, STEP).tolist():
         with torch.no_grad():
             bias.copy_(first - doubt)
-        empty, similarity = _judged(list(examiner.following("hard", seeds, LENGTH)))
-        yield doubt, empty, similarity
+        tracks = list(examiner.following("hard", seeds, LENGTH))
+        empty = mean(each.empty for each in tracks)
+        yield doubt, empty, mean(each.similarity for each in tracks)
         if empty >= wanted:
             if doubt:
                 file = checkpoint / "model.safetensors"
-                save_file({**load_file(file), PRESENCE: bias.detach()}, file, {"format": "pt"})
+                save_file({**load_file(file), PRESENCE: bias.detach()}, whole := file.with_suffix(".new"), {"format": "pt"})
+                whole.replace(file)  # an hour of training is in it
             return
     raise ValueError(f"with its bias lowered by {MOST}, {empty:.3f} of the frames without the object are empty; wanted {wanted}")
-
-
-def _judged(tracks: Sequence[Followed]) -> tuple[float, float]:
-    """Share of frames without the object that are empty, and J where it is seen."""
-    return (
-        float(np.concatenate([each.empty for each in tracks]).mean()),
-        float(np.concatenate([each.similarity for each in tracks]).mean()),
-    )
 
 
 def main() -> None:

@@ -214,15 +214,16 @@ def following_rows(tracks: Sequence[Followed]) -> Iterator[tuple[str, float, int
         for prompt in ("mask", "click"):
             for way in WAYS:
                 some = [each for each in tracks if (each.length, each.prompt, each.way) == (length, prompt, way)]
-                yield f"{length} frames, {prompt}, {way}: J", _mean(each.similarity for each in some), len(some)
+                yield f"{length} frames, {prompt}, {way}: J", mean(each.similarity for each in some), len(some)
     for length in lengths:
         dips = [each for each in tracks if each.length == length and each.dips]
-        yield f"{length} frames, occluded or leaving: J", _mean(each.similarity for each in dips), len(dips)
+        yield f"{length} frames, occluded or leaving: J", mean(each.similarity for each in dips), len(dips)
         absent = [each.empty for each in tracks if each.length == length]
-        yield f"{length} frames, without the object: empty", _mean(absent), sum(len(each) for each in absent)
+        yield f"{length} frames, without the object: empty", mean(absent), sum(len(each) for each in absent)
 
 
-def _mean(parts: Iterable[NDArray[np.generic]]) -> float:
+def mean(parts: Iterable[NDArray[np.generic]]) -> float:
+    """Mean over all values of all parts; nan for none."""
     values = np.concatenate([np.zeros(0), *parts])
     return float(values.mean()) if len(values) else float("nan")
 
